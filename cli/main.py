@@ -1,0 +1,92 @@
+"""The `hmtl` command: finds the subcommand, turns errors into one line and an exit code."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from hmtl import __version__
+from hmtl.errors import ConfigError, DataError, RunError
+
+# name: (attribute of hmtl.cli.<name>, help); the modules are imported only when called.
+COMMANDS = {
+    "demo": ("demo", "Run the whole method on rendered heads, on the CPU, in minutes."),
+    "train": ("train", "Train one row of the paper's tables."),
+    "eval": ("evaluate", "Evaluate a run on a data set, under named protocols."),
+    "data": ("data", "Render, look at and verify data sets."),
+}
+
+DONE, FAILED, MISUSED = 0, 1, 2
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command by name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"hmtl.cli.{cmd_name}")
+        command: click.Command = getattr(module, COMMANDS[cmd_name][0])
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hmtl")
+def hmtl() -> None:
+    """Train fine-grained head-pose estimators with self-supervision.
+
+    Start with: hmtl demo --out demo
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; an error becomes one line on stderr."""
+    try:
+        result: Any = hmtl.main(args=arguments, prog_name="hmtl", standalone_mode=False)
+        return result if isinstance(result, int) else DONE
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return MISUSED
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None or os.environ.get("HMTL_DEBUG") == "1":
+            raise
+        click.echo(f"error: {_one_line(error)}", err=True)
+        return code
+
+
+def main() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(run())
+
+
+def _exit_code(error: Exception) -> int | None:
+    """Return the code for an error the user can act on, None for a fault of the program."""
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    if isinstance(error, ConfigError):
+        return MISUSED
+    core = sys.modules.get("hmtl._core")
+    decode_errors = (core.DecodeError,) if core else ()
+    return FAILED if isinstance(error, (DataError, RunError, OSError, *decode_errors)) else None
+
+
+def _one_line(error: Exception) -> str:
+    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    return " ".join(text.split("\n"))

@@ -1,0 +1,63 @@
+"""Options that several commands share, and what they mean."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hmtl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from hmtl.data import Dataset
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=Path)
+
+crop = click.option(
+    "--crop", metavar="RULE", default=None, help="Crop rule; the layout's own by default."
+)
+boxes = click.option(
+    "--boxes",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Face boxes from a published list.",
+)
+settings = click.option(
+    "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting of the preset."
+)
+
+
+def data(*, required: bool) -> Callable[[Function], Function]:
+    """Return the option `--data DIR`."""
+    return click.option(
+        "--data",
+        "root",
+        metavar="DIR",
+        type=FOLDER,
+        required=required,
+        help="The data set, as published.",
+    )
+
+
+def select_subjects(dataset: "Dataset", text: str) -> "Dataset":
+    """Return the samples of some subjects: names parted by commas, or how many, the first ones."""
+    import numpy as np
+
+    present = np.unique(dataset.subject)
+    numbers = {dataset.subjects[number]: int(number) for number in present}
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in numbers]
+    if not unknown:
+        chosen: Sequence[int] = [numbers[name] for name in names]
+    elif len(names) == 1 and names[0].isdigit():
+        count = int(names[0])
+        if not 1 <= count <= len(present):
+            raise ConfigError(
+                f"--subjects must be 1 to {len(present)} or names, got {count} for {dataset.root}"
+            )
+        chosen = sorted(numbers.values())[:count]
+    else:
+        raise DataError(f"subject {unknown[0]!r} is not in {dataset.root}")
+    return dataset.subset(np.isin(dataset.subject, chosen))

@@ -1,0 +1,175 @@
+// Drawing params and rendering batches.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+#include "loader.h"
+#include "normalize.h"
+#include "params.h"
+
+namespace py = pybind11;
+
+namespace hmtl {
+namespace {
+
+template <typename T>
+using Array = py::array_t<T, py::array::c_style>;
+
+void check_shape(const py::array& array, const std::vector<py::ssize_t>& shape, const char* name) {
+  const bool equal = array.ndim() == static_cast<py::ssize_t>(shape.size()) &&
+                     std::equal(shape.begin(), shape.end(), array.shape());
+  if (!equal) throw std::invalid_argument(std::string(name) + " has the wrong shape");
+}
+
+Array<SampleParams> bind_draw_params(const DrawSettings& settings, std::uint64_t seed,
+                                     std::uint32_t epoch, const Array<std::int64_t>& samples,
+                                     int views, const Array<float>& face, const Array<float>& box) {
+  const py::ssize_t count = samples.size();
+  check_shape(samples, {count}, "samples");
+  check_shape(face, {count, 4}, "face");
+  check_shape(box, {count, 4}, "box");
+  if (settings.grid < 1 || settings.grid > kMaxGrid || settings.size < 1 || views < 1) {
+    throw std::invalid_argument("grid must be 1 … 8, size and views at least 1");
+  }
+  Array<SampleParams> params({count, static_cast<py::ssize_t>(views)});
+  const auto* faces = reinterpret_cast<const Box*>(face.data());
+  const auto* boxes = reinterpret_cast<const Box*>(box.data());
+  SampleParams* out = params.mutable_data();
+  {
+    py::gil_scoped_release nogil;
+    draw_batch(settings, seed, epoch, samples.data(), static_cast<std::size_t>(count), views, faces,
+               boxes, out);
+  }
+  return params;
+}
+
+py::array_t<std::int64_t> bind_epoch_order(std::uint64_t seed, std::uint32_t epoch,
+                                           std::size_t count) {
+  std::vector<std::int64_t> order;
+  {
+    py::gil_scoped_release nogil;
+    order = epoch_order(seed, epoch, count);
+  }
+  return py::array_t<std::int64_t>(static_cast<py::ssize_t>(order.size()), order.data());
+}
+
+std::uint64_t bind_submit(BatchRenderer& renderer, const Array<Extent>& extent,
+                          const Array<SampleParams>& params,
+                          std::vector<Array<std::uint8_t>> images, Array<std::int64_t> permutation,
+                          Array<std::int64_t> turns, Array<float> pose,
+                          const RenderSettings& settings) {
+  const py::ssize_t count = extent.size(), views = static_cast<py::ssize_t>(images.size());
+  const py::ssize_t size = settings.size, tiles = settings.grid * settings.grid;
+  check_shape(params, {count, views}, "params");
+  check_shape(permutation, {count, views, tiles}, "permutation");
+  check_shape(turns, {count, views, tiles}, "turns");
+  check_shape(pose, {count, 3}, "pose");
+  BatchRequest request;
+  request.extents.assign(extent.data(), extent.data() + count);
+  request.params.assign(params.data(), params.data() + count * views);
+  request.settings = settings;
+  for (Array<std::uint8_t>& view : images) {
+    check_shape(view, {count, size, size, 3}, "images");
+    request.images.push_back(view.mutable_data());
+  }
+  request.permutation = permutation.mutable_data();
+  request.turns = turns.mutable_data();
+  request.pose = pose.mutable_data();
+  py::gil_scoped_release nogil;
+  return renderer.submit(std::move(request));
+}
+
+py::tuple bind_wait(BatchRenderer& renderer, std::uint64_t ticket) {
+  BatchResult result;
+  {
+    py::gil_scoped_release nogil;
+    result = renderer.wait(ticket);
+  }
+  py::list bad;
+  for (const BadRow& row : result.bad) bad.append(py::make_tuple(row.row, row.reason));
+  return py::make_tuple(bad, result.warnings);
+}
+
+void bind_normalize(const Array<std::uint8_t>& rgb, Array<float> out) {
+  if (rgb.ndim() < 1 || rgb.shape(rgb.ndim() - 1) != 3) {
+    throw std::invalid_argument("normalize takes (…, 3) interleaved RGB");
+  }
+  check_shape(out, {rgb.shape(), rgb.shape() + rgb.ndim()}, "out");
+  const std::uint8_t* in = rgb.data();
+  float* to = out.mutable_data();
+  const auto pixels = static_cast<std::size_t>(rgb.size()) / 3;
+  py::gil_scoped_release nogil;
+  normalize(in, to, pixels);
+}
+
+void bind_settings(py::module_& m) {
+  py::class_<Range>(m, "Range").def(py::init<double, double>(), py::arg("low"), py::arg("high"));
+  py::class_<Augmentation>(m, "Augmentation", "Ranges and probabilities by stage.")
+      .def(py::init<>())
+      .def_readwrite("margin", &Augmentation::margin)
+      .def_readwrite("area", &Augmentation::area)
+      .def_readwrite("mirror", &Augmentation::mirror)
+      .def_readwrite("color", &Augmentation::color)
+      .def_readwrite("brightness", &Augmentation::brightness)
+      .def_readwrite("contrast", &Augmentation::contrast)
+      .def_readwrite("saturation", &Augmentation::saturation)
+      .def_readwrite("hue", &Augmentation::hue)
+      .def_readwrite("grey", &Augmentation::grey)
+      .def_readwrite("blur", &Augmentation::blur)
+      .def_readwrite("down_scale", &Augmentation::down_scale)
+      .def_readwrite("down_scale_to", &Augmentation::down_scale_to)
+      .def_readwrite("cutout", &Augmentation::cutout)
+      .def_readwrite("cutout_area", &Augmentation::cutout_area);
+  py::class_<DrawSettings>(m, "DrawSettings", "All that shapes a draw beside chance.")
+      .def(py::init([](const Augmentation& augmentation, int fit, int pretext, int grid, int size,
+                       double puzzled_fraction) {
+             return DrawSettings{augmentation, Fit{fit}, Pretext{pretext},
+                                 grid,         size,     puzzled_fraction};
+           }),
+           py::kw_only(), py::arg("augmentation"), py::arg("fit"), py::arg("pretext"),
+           py::arg("grid"), py::arg("size"), py::arg("puzzled_fraction"));
+  py::class_<RenderSettings>(m, "RenderSettings", "How samples are decoded and laid out.")
+      .def(py::init([](int size, int grid, bool planes, bool ignore_exif, std::int64_t max_pixels) {
+             return RenderSettings{size, grid, planes, ignore_exif, max_pixels};
+           }),
+           py::kw_only(), py::arg("size"), py::arg("grid"), py::arg("planes"),
+           py::arg("ignore_exif"), py::arg("max_pixels"));
+}
+
+}  // namespace
+
+void bind_render(py::module_& m) {
+  PYBIND11_NUMPY_DTYPE(Extent, file, codec, offset, size);
+  PYBIND11_NUMPY_DTYPE(Box, x0, y0, x1, y1);
+  PYBIND11_NUMPY_DTYPE(ColorMatrix, m);
+  PYBIND11_NUMPY_DTYPE(Rect, x0, y0, x1, y1);
+  PYBIND11_NUMPY_DTYPE(SampleParams, box, color, down_scale, cutout, mirror, blur, puzzled,
+                       permutation, turns);
+  bind_settings(m);
+  m.def("draw_params", &bind_draw_params, py::kw_only(), py::arg("settings"), py::arg("seed"),
+        py::arg("epoch"), py::arg("samples"), py::arg("views"), py::arg("face"), py::arg("box"),
+        "Structured array (N, V) of what is drawn for samples.");
+  m.def("epoch_order", &bind_epoch_order, py::kw_only(), py::arg("seed"), py::arg("epoch"),
+        py::arg("count"), "A permutation of 0 … count - 1.");
+  m.def("normalize", &bind_normalize, py::arg("rgb"), py::arg("out").noconvert(),
+        "uint8 (…, 3) to float32 of the same shape, in place of `out`.");
+  py::class_<BatchRenderer>(m, "BatchRenderer", "Renders batches ahead of their use.")
+      .def(py::init<std::vector<std::string>, int>(), py::arg("paths"), py::arg("threads"))
+      .def("submit", &bind_submit, py::kw_only(), py::arg("extent"), py::arg("params"),
+           py::arg("images").noconvert(), py::arg("permutation").noconvert(),
+           py::arg("turns").noconvert(), py::arg("pose").noconvert(), py::arg("settings"),
+           "Queue a batch; the arrays must outlive its wait or cancel. Returns a ticket.")
+      .def("wait", &bind_wait, py::arg("ticket"), "([(row, reason)], decoder warnings).")
+      .def("cancel", &BatchRenderer::cancel, py::arg("ticket"),
+           py::call_guard<py::gil_scoped_release>(), "Give a batch up.")
+      .def("close", &BatchRenderer::close, py::call_guard<py::gil_scoped_release>(),
+           "Join the threads.");
+}
+
+}  // namespace hmtl

@@ -1,0 +1,177 @@
+// The stages one by one, for the tests that hold each against a slow reference.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+#include "color.h"
+#include "filter.h"
+#include "normalize.h"
+#include "philox.h"
+#include "resample.h"
+#include "tile.h"
+
+namespace py = pybind11;
+
+namespace hmtl {
+namespace {
+
+using Pixels = py::array_t<std::uint8_t, py::array::c_style>;
+using Matrix = py::array_t<std::int32_t, py::array::c_style>;
+
+ImageView image_view(const Pixels& pixels, int channels) {
+  const bool is_image = pixels.ndim() == 3 && pixels.shape(2) == channels;
+  const bool is_plane = pixels.ndim() == 2 && channels == 1;
+  if (!is_image && !is_plane) {
+    throw std::invalid_argument("expected uint8 pixels (H, W, " + std::to_string(channels) + ")");
+  }
+  const int height = static_cast<int>(pixels.shape(0)), width = static_cast<int>(pixels.shape(1));
+  return {pixels.data(), height, width, channels, static_cast<std::ptrdiff_t>(width) * channels};
+}
+
+MutableImageView mutable_view(Pixels& pixels) {
+  const ImageView view = image_view(pixels, 3);
+  return {pixels.mutable_data(), view.height, view.width, 3, view.stride};
+}
+
+Pixels copy_of(const Pixels& pixels) {
+  const ImageView view = image_view(pixels, 3);
+  Pixels copy({view.height, view.width, 3});
+  std::memcpy(copy.mutable_data(), view.data, static_cast<std::size_t>(pixels.size()));
+  return copy;
+}
+
+ColorMatrix to_matrix(const Matrix& matrix) {
+  if (matrix.ndim() != 2 || matrix.shape(0) != 3 || matrix.shape(1) != 4) {
+    throw std::invalid_argument("a colour matrix is int32 (3, 4)");
+  }
+  ColorMatrix result;
+  std::memcpy(result.m, matrix.data(), sizeof result.m);
+  return result;
+}
+
+Pixels bind_crop_resize(const Pixels& image, const std::array<float, 4>& box,
+                        std::pair<int, int> size, int border) {
+  const int channels = image.ndim() == 3 ? static_cast<int>(image.shape(2)) : 1;
+  const ImageView view = image_view(image, channels);
+  Plane plane;
+  plane.pixels.reshape(view.height, view.width, channels);
+  std::memcpy(plane.pixels.row(0), view.data, static_cast<std::size_t>(image.size()));
+  plane.full_height = view.height;
+  plane.full_width = view.width;
+  Pixels out({size.first, size.second, channels});
+  const MutableImageView dst = {out.mutable_data(), size.first, size.second, channels,
+                                static_cast<std::ptrdiff_t>(size.second) * channels};
+  ResampleScratch scratch;
+  crop_resize(plane, {box[0], box[1], box[2], box[3]}, static_cast<std::uint8_t>(border), scratch,
+              dst);
+  return out;
+}
+
+Matrix bind_color_matrix(double brightness, double contrast, double saturation, double hue,
+                         bool grey) {
+  const ColorMatrix matrix = color_matrix(brightness, contrast, saturation, hue, grey);
+  Matrix out({3, 4});
+  std::memcpy(out.mutable_data(), matrix.m, sizeof matrix.m);
+  return out;
+}
+
+Pixels bind_apply_color(const Pixels& image, const Matrix& matrix) {
+  Pixels out = copy_of(image);
+  apply_color(to_matrix(matrix), mutable_view(out));
+  return out;
+}
+
+Pixels bind_apply_color_ycc(const Pixels& y, const Pixels& cb, const Pixels& cr,
+                            const Matrix& matrix) {
+  const ImageView luma = image_view(y, 1), blue = image_view(cb, 1), red = image_view(cr, 1);
+  if (blue.height != luma.height || blue.width != luma.width || red.height != luma.height ||
+      red.width != luma.width) {
+    throw std::invalid_argument("the planes must have one size");
+  }
+  Pixels out({luma.height, luma.width, 3});
+  apply_color_ycc(to_matrix(matrix), luma, blue, red, mutable_view(out));
+  return out;
+}
+
+Pixels bind_blur(const Pixels& image) {
+  Pixels out = copy_of(image);
+  FilterScratch scratch;
+  blur(mutable_view(out), scratch);
+  return out;
+}
+
+Pixels bind_down_scale(const Pixels& image, int side) {
+  Pixels out = copy_of(image);
+  FilterScratch scratch;
+  down_scale(mutable_view(out), side, scratch);
+  return out;
+}
+
+Pixels bind_mirror(const Pixels& image) {
+  Pixels out = copy_of(image);
+  mirror(mutable_view(out));
+  return out;
+}
+
+Pixels bind_cutout(const Pixels& image, const std::array<std::int16_t, 4>& rect) {
+  Pixels out = copy_of(image);
+  cutout(mutable_view(out), {rect[0], rect[1], rect[2], rect[3]});
+  return out;
+}
+
+py::tuple bind_tile(const Pixels& canvas, int grid, const std::vector<std::uint8_t>& permutation,
+                    const std::vector<std::uint8_t>& turns, int size) {
+  const auto tiles = static_cast<std::size_t>(grid) * static_cast<std::size_t>(grid);
+  if (grid < 1 || grid > kMaxGrid || permutation.size() != tiles || turns.size() != tiles) {
+    throw std::invalid_argument("permutation and turns have grid² numbers");
+  }
+  Pixels out({size, size, 3});
+  py::array_t<std::int64_t> permutation_label(static_cast<py::ssize_t>(tiles));
+  py::array_t<std::int64_t> turns_label(static_cast<py::ssize_t>(tiles));
+  tile(image_view(canvas, 3), grid, permutation.data(), turns.data(), mutable_view(out),
+       permutation_label.mutable_data(), turns_label.mutable_data());
+  return py::make_tuple(out, permutation_label, turns_label);
+}
+
+}  // namespace
+
+void bind_stages(py::module_& m) {
+  m.def("philox", &philox4x32, py::arg("counter"), py::arg("key"), "Philox4x32-10 of one counter.");
+  m.def("crop_resize", &bind_crop_resize, py::arg("image"), py::arg("box"), py::arg("size"),
+        py::arg("border") = 0, "Crop and antialiased resize to (height, width).");
+  m.def("color_matrix", &bind_color_matrix, py::arg("brightness") = 1.0, py::arg("contrast") = 1.0,
+        py::arg("saturation") = 1.0, py::arg("hue") = 0.0, py::arg("grey") = false,
+        "int32 (3, 4), 12 bits after the point.");
+  m.def("apply_color", &bind_apply_color, py::arg("image"), py::arg("matrix"),
+        "Colour matrix on RGB.");
+  m.def("apply_color_ycc", &bind_apply_color_ycc, py::arg("y"), py::arg("cb"), py::arg("cr"),
+        py::arg("matrix"), "JFIF YCbCr planes to RGB with a colour matrix.");
+  m.def("blur", &bind_blur, py::arg("image"), "Binomial 5 × 5 blur.");
+  m.def("down_scale", &bind_down_scale, py::arg("image"), py::arg("side"),
+        "To side × side and back.");
+  m.def("mirror", &bind_mirror, py::arg("image"), "Left-right mirror.");
+  m.def("cutout", &bind_cutout, py::arg("image"), py::arg("rect"),
+        "Mean colour in (x0, y0, x1, y1).");
+  m.def("tile", &bind_tile, py::arg("canvas"), py::arg("grid"), py::arg("permutation"),
+        py::arg("turns"), py::arg("size"), "(image, permutation label, turns label).");
+  m.def(
+      "normalize_coefficients",
+      [] {
+        std::array<float, 6> all{};
+        for (int c = 0; c < 3; ++c) {
+          all[static_cast<std::size_t>(c)] = normalize_scale(c);
+          all[static_cast<std::size_t>(3 + c)] = normalize_offset(c);
+        }
+        return all;
+      },
+      "Scales and offsets of R, G, B.");
+}
+
+}  // namespace hmtl

@@ -1,0 +1,64 @@
+// Encoded bytes to pixels. Files are not trusted: whatever they hold, the result is the picture or
+// a DecodeError, never a crash and never pixels that are not theirs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "extent.h"
+#include "image.h"
+
+namespace hmtl {
+
+// Bad data; the message names the file, what is wrong and, where there is one, the position.
+class DecodeError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+enum class ColorSpace { kRgb, kYcc };
+
+// A part of one grid of samples. `full_height` × `full_width` is the whole grid; `pixels` holds the
+// rows from `top` and columns from `left` on; one source pixel is `scale_x` × `scale_y` grid
+// samples (0.5 for the chroma of 4:2:0, 1/8 … 1 where the inverse transform was scaled down).
+struct Plane {
+  Image pixels;
+  int top = 0, left = 0;
+  int full_height = 0, full_width = 0;
+  float scale_x = 1, scale_y = 1;
+};
+
+// A decoded picture: one interleaved RGB plane (kRgb), or the planes Y, Cb, Cr as they lie in the
+// file (kYcc). Reused from sample to sample by one thread.
+struct Picture {
+  int height = 0, width = 0;  // of the whole source image, in pixels
+  ColorSpace space = ColorSpace::kRgb;
+  Plane planes[3];
+  int warnings = 0;  // of the decoder, in the rows decoded
+  std::string first_warning;  // the text of the first of them
+
+  int plane_count() const { return space == ColorSpace::kRgb ? 1 : 3; }
+};
+
+struct DecodeOptions {
+  bool whole = true;         // decode everything; else at least `region` and `margin` around it
+  Box region;                // in source pixels; may leave the image
+  int margin = 2;            // source pixels that resampling may read beyond the region
+  int output_size = 0;       // side the region will be resampled to; 0: never scale the IDCT
+  bool planes = false;       // prefer kYcc where the file is 4:2:0, 4:2:2 or 4:4:4 YCbCr baseline
+  bool ignore_exif = false;  // else an orientation other than 1 is an error
+  std::int64_t max_pixels = 100'000'000;  // of the header; checked before anything is allocated
+};
+
+// Decodes `size` bytes into `picture`; `name` is the path that errors name.
+void decode(const std::uint8_t* bytes, std::size_t size, Codec codec, const std::string& name,
+            const DecodeOptions& options, Picture& picture);
+
+void decode_jpeg(const std::uint8_t* bytes, std::size_t size, const std::string& name,
+                 const DecodeOptions& options, Picture& picture);
+void decode_png(const std::uint8_t* bytes, std::size_t size, const std::string& name,
+                const DecodeOptions& options, Picture& picture);
+
+}  // namespace hmtl

@@ -1,0 +1,264 @@
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "decode.h"
+#include "decode_shared.h"
+#include "jpeg_reader.h"
+
+// Note [Rows and columns of a crop]
+// Smooth upsampling of chroma reads one chroma sample to each side, so the columns next to a cut
+// differ from those of a full decode. kContext more pixels are decoded on each side and dropped.
+// With several scans, CMYK or odd sampling, whole rows are decoded from the top: the partial calls
+// of libjpeg-turbo have had errors there, and such files are rare.
+
+namespace hmtl {
+namespace {
+
+constexpr int kContext = 4;
+// libjpeg's own memory: coefficients of several scans take 2 bytes for each sample of up to four
+// components, and each component is padded to whole blocks.
+constexpr std::int64_t kMemoryBase = 64 << 20;
+constexpr std::int64_t kMemoryPerPixel = 10;
+
+// As Pillow: the file holds inverted CMYK (Adobe's way), and RGB = (1 - CMY)·(1 - K), rounded.
+void cmyk_to_rgb(const std::uint8_t* cmyk, int width, std::uint8_t* rgb) {
+  for (int x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
+    const int white = cmyk[3];
+    for (int c = 0; c < 3; ++c) {
+      const int product = (255 - cmyk[c]) * white + 128;
+      rgb[c] = static_cast<std::uint8_t>(white - ((product + (product >> 8)) >> 8));
+    }
+  }
+}
+
+// Restricts the rows that follow to the window; returns the first column of what is then read.
+int crop_and_skip(Jpeg& jpeg, const Window& window) {
+  jpeg_decompress_struct& info = jpeg.info;
+  const int full_width = static_cast<int>(info.output_width);
+  const int first = std::max(0, window.x0 - kContext);
+  JDIMENSION left = static_cast<JDIMENSION>(first);
+  JDIMENSION width = static_cast<JDIMENSION>(std::min(full_width, window.x1 + kContext) - first);
+  jpeg_crop_scanline(&info, &left, &width);
+  const JDIMENSION skipped = static_cast<JDIMENSION>(std::max(0, window.y0 - kContext));
+  if (skipped > 0 && jpeg_skip_scanlines(&info, skipped) != skipped) {
+    stop_with(jpeg, "rows cannot be skipped");
+  }
+  return static_cast<int>(left);
+}
+
+void read_rgb(Jpeg& jpeg) {
+  jpeg_decompress_struct& info = jpeg.info;
+  Plane& plane = jpeg.picture->planes[0];
+  const Window window = jpeg.windows[0];
+  if (jpeg_start_decompress(&info) == FALSE) stop(jpeg, Failure::kTruncated);
+  if (static_cast<int>(info.output_width) != plane.full_width ||
+      static_cast<int>(info.output_height) != plane.full_height) {
+    stop_with(jpeg, "unexpected output size");
+  }
+  const bool is_cmyk = info.out_color_space == JCS_CMYK;
+  const bool is_direct = !is_cmyk && window.width() == plane.full_width;
+  const int left = jpeg.partial ? crop_and_skip(jpeg, window) : 0;
+  const std::ptrdiff_t skipped_bytes =
+      static_cast<std::ptrdiff_t>(window.x0 - left) * info.output_components;
+  while (static_cast<int>(info.output_scanline) < window.y1) {
+    const int y = static_cast<int>(info.output_scanline) - window.y0;
+    JSAMPROW row = is_direct && y >= 0 ? plane.pixels.row(y) : jpeg.scratch;
+    if (jpeg_read_scanlines(&info, &row, 1) != 1) stop(jpeg, Failure::kTruncated);
+    if (y < 0 || is_direct) continue;
+    if (is_cmyk) {
+      cmyk_to_rgb(row + skipped_bytes, window.width(), plane.pixels.row(y));
+    } else {
+      std::memcpy(plane.pixels.row(y), row + skipped_bytes,
+                  static_cast<std::size_t>(plane.pixels.stride()));
+    }
+  }
+}
+
+// Copies the rows of one iMCU row that lie in the window out of the scratch rows.
+void keep_rows(const JSAMPROW* rows, int first_row, int row_count, const Window& window,
+               Image& pixels) {
+  const int from = std::max(window.y0, first_row);
+  const int to = std::min(window.y1, first_row + row_count);
+  for (int y = from; y < to; ++y) {
+    std::memcpy(pixels.row(y - window.y0), rows[y - first_row] + window.x0,
+                static_cast<std::size_t>(window.width()));
+  }
+}
+
+void read_planes(Jpeg& jpeg) {
+  jpeg_decompress_struct& info = jpeg.info;
+  if (jpeg_start_decompress(&info) == FALSE) stop(jpeg, Failure::kTruncated);
+  constexpr int kMaxRows = 2 * DCTSIZE;
+  JSAMPROW rows[3][kMaxRows];
+  JSAMPARRAY components[3] = {rows[0], rows[1], rows[2]};
+  std::uint8_t* scratch = jpeg.scratch;
+  for (int c = 0; c < 3; ++c) {
+    const jpeg_component_info& component = info.comp_info[c];
+    for (int y = 0; y < component.v_samp_factor * DCTSIZE; ++y) {
+      rows[c][y] = scratch;
+      scratch += component.width_in_blocks * DCTSIZE;
+    }
+  }
+  const JDIMENSION lines = static_cast<JDIMENSION>(info.max_v_samp_factor * DCTSIZE);
+  for (int i = 0; i < jpeg.mcu_rows; ++i) {
+    if (jpeg_read_raw_data(&info, components, lines) != lines) stop(jpeg, Failure::kTruncated);
+    for (int c = 0; c < 3; ++c) {
+      const int count = info.comp_info[c].v_samp_factor * DCTSIZE;
+      keep_rows(rows[c], i * count, count, jpeg.windows[c], jpeg.picture->planes[c].pixels);
+    }
+  }
+}
+
+// Whether the file is one scan of whole blocks: neither progressive nor lossless.
+bool is_sequential(const Jpeg& jpeg) {
+  return !jpeg.many_scans && !jpeg.info.progressive_mode && jpeg.info.Se == DCTSIZE2 - 1;
+}
+
+// Whether the planes can be handed out as they lie in the file.
+bool has_plain_planes(const Jpeg& jpeg) {
+  const jpeg_decompress_struct& info = jpeg.info;
+  if (info.jpeg_color_space != JCS_YCbCr || info.num_components != 3) return false;
+  if (!is_sequential(jpeg)) return false;
+  const jpeg_component_info* components = info.comp_info;
+  for (int c = 1; c < 3; ++c) {
+    if (components[c].h_samp_factor != 1 || components[c].v_samp_factor != 1) return false;
+  }
+  const int h = components[0].h_samp_factor, v = components[0].v_samp_factor;
+  return (h == 1 && v == 1) || (h == 2 && v == 1) || (h == 2 && v == 2);
+}
+
+// The largest denominator that leaves four decoded pixels for each output pixel; 1 for none.
+int scale_denominator(const DecodeOptions& options, int height, int width) {
+  if (options.output_size <= 0) return 1;
+  const Box& region = options.region;
+  const double shorter = options.whole ? std::min(height, width)
+                                       : std::min(static_cast<double>(region.x1) - region.x0,
+                                                  static_cast<double>(region.y1) - region.y0);
+  for (const int denominator : {8, 4, 2}) {
+    if (shorter >= 4.0 * denominator * options.output_size) return denominator;
+  }
+  return 1;
+}
+
+int divide_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
+
+// Sets the grid and the window of a plane whose samples are 1/x by 1/y of a pixel apart.
+Window plan_plane(const DecodeOptions& options, const Picture& picture, int x, int y, int channels,
+                  Plane& plane) {
+  plane.scale_x = 1.0F / static_cast<float>(x);
+  plane.scale_y = 1.0F / static_cast<float>(y);
+  plane.full_width = divide_up(picture.width, x);
+  plane.full_height = divide_up(picture.height, y);
+  const Window window = needed_window(options, plane);
+  reshape_plane(plane, window, channels);
+  return window;
+}
+
+// Prepares read_planes; returns the bytes of scratch it takes.
+std::size_t plan_planes(const DecodeOptions& options, Jpeg& jpeg) {
+  jpeg_decompress_struct& info = jpeg.info;
+  jpeg.picture->space = ColorSpace::kYcc;
+  info.raw_data_out = TRUE;
+  info.out_color_space = JCS_YCbCr;
+  std::size_t scratch_size = 0;
+  for (int c = 0; c < 3; ++c) {
+    const jpeg_component_info& component = info.comp_info[c];
+    jpeg.windows[c] =
+        plan_plane(options, *jpeg.picture, info.max_h_samp_factor / component.h_samp_factor,
+                   info.max_v_samp_factor / component.v_samp_factor, 1, jpeg.picture->planes[c]);
+    const int count = component.v_samp_factor * DCTSIZE;
+    jpeg.mcu_rows = std::max(jpeg.mcu_rows, divide_up(jpeg.windows[c].y1, count));
+    scratch_size += static_cast<std::size_t>(component.width_in_blocks) * DCTSIZE *
+                    static_cast<std::size_t>(count);
+  }
+  return scratch_size;
+}
+
+// Prepares read_rgb; returns the bytes of scratch it takes.
+std::size_t plan_rgb(const DecodeOptions& options, int denominator, Jpeg& jpeg) {
+  jpeg_decompress_struct& info = jpeg.info;
+  Picture& picture = *jpeg.picture;
+  picture.space = ColorSpace::kRgb;
+  info.scale_num = 1;
+  info.scale_denom = static_cast<unsigned>(denominator);
+  info.out_color_space = info.num_components == 4 ? JCS_CMYK : JCS_RGB;
+  jpeg.windows[0] = plan_plane(options, picture, denominator, denominator, 3, picture.planes[0]);
+  const bool is_plain =
+      info.num_components == 3 ||
+      (info.num_components == 1 && info.max_h_samp_factor == 1 && info.max_v_samp_factor == 1);
+  jpeg.partial = !options.whole && is_plain && is_sequential(jpeg);
+  return static_cast<std::size_t>(picture.planes[0].full_width) * 4;
+}
+
+[[noreturn]] void fail_jpeg(const Jpeg& jpeg, const std::string& name, std::size_t size) {
+  const jpeg_decompress_struct& info = jpeg.info;
+  if (jpeg.failure == Failure::kInvalid) {
+    fail(std::string("invalid JPEG (") + jpeg.message + ")", name, size);
+  }
+  const std::string what = jpeg.failure == Failure::kTruncated
+                               ? "truncated JPEG, the data ends in "
+                               : "broken JPEG, a stray marker cuts the data off in ";
+  if (jpeg.in_header) fail(what + "the header", name, size);
+  if (jpeg.many_scans) {
+    fail(what + "scan " + std::to_string(info.input_scan_number), name, size);
+  }
+  const std::int64_t height = jpeg.picture->height;
+  const std::int64_t row =
+      static_cast<std::int64_t>(info.input_iMCU_row) * DCTSIZE * info.max_v_samp_factor;
+  fail(what + "row " + grouped(std::min(row, height - 1)) + " of " + grouped(height), name, size);
+}
+
+void check_header(const Jpeg& jpeg, const std::string& name, std::size_t size,
+                  const DecodeOptions& options) {
+  const jpeg_decompress_struct& info = jpeg.info;
+  check_pixels(info.image_height, info.image_width, options.max_pixels, name);
+  if (info.data_precision != 8) {
+    fail("JPEG has " + std::to_string(info.data_precision) + " bits a sample, only 8 are read",
+         name, size);
+  }
+  if (info.num_components != 1 && info.num_components != 3 && info.num_components != 4) {
+    fail("JPEG has " + std::to_string(info.num_components) + " components, 1, 3 or 4 are read",
+         name, size);
+  }
+  if (options.ignore_exif) return;
+  for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
+    if (marker->data_length < 6 || std::memcmp(marker->data, "Exif\0", 5) != 0) continue;
+    check_orientation(marker->data, marker->data_length, name, size);
+  }
+}
+
+}  // namespace
+
+void decode_jpeg(const std::uint8_t* bytes, std::size_t size, const std::string& name,
+                 const DecodeOptions& options, Picture& picture) {
+  if (size < 2 || bytes[0] != 0xFF || bytes[1] != 0xD8)
+    fail("not a JPEG (no SOI marker)", name, size);
+  Jpeg jpeg;
+  jpeg.picture = &picture;
+  jpeg.source.next_input_byte = bytes;
+  jpeg.source.bytes_in_buffer = size;
+  if (!run_step(jpeg, read_header)) fail_jpeg(jpeg, name, size);
+  check_header(jpeg, name, size, options);
+
+  jpeg_decompress_struct& info = jpeg.info;
+  picture.height = static_cast<int>(info.image_height);
+  picture.width = static_cast<int>(info.image_width);
+  jpeg.in_header = false;
+  jpeg.many_scans = jpeg_has_multiple_scans(&info) != FALSE;
+  jpeg.end_is_error = jpeg.many_scans || info.arith_code;
+  info.mem->max_memory_to_use =
+      static_cast<long>(kMemoryBase + kMemoryPerPixel * picture.height * picture.width);
+
+  const int denominator = scale_denominator(options, picture.height, picture.width);
+  const bool use_planes = options.planes && denominator == 1 && has_plain_planes(jpeg);
+  std::vector<std::uint8_t> scratch(use_planes ? plan_planes(options, jpeg)
+                                               : plan_rgb(options, denominator, jpeg));
+  jpeg.scratch = scratch.data();
+  if (!run_step(jpeg, use_planes ? read_planes : read_rgb)) fail_jpeg(jpeg, name, size);
+  picture.warnings = jpeg.warnings;
+  if (jpeg.warnings > 0) picture.first_warning = jpeg.first_warning;
+}
+
+}  // namespace hmtl

@@ -1,0 +1,12 @@
+// Run-time choice of the instruction set, so that one binary runs everywhere and fast.
+#pragma once
+
+// In front of a function whose plain loops gain from wider vectors: the compiler emits it once per
+// instruction set and the dynamic loader picks one. Needs ifunc (ELF, x86-64); ThreadSanitizer's
+// runtime is not up yet when ifuncs are resolved.
+#if defined(__x86_64__) && defined(__ELF__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_THREAD__)
+#define HMTL_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define HMTL_CLONES
+#endif

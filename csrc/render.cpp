@@ -1,0 +1,105 @@
+#include "render.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace hmtl {
+namespace {
+
+// Samples outside the image are black: 0, and 128 for the chroma planes.
+constexpr std::uint8_t kBlack = 0, kNoChroma = 128;
+
+DecodeOptions decode_options(const SampleParams* params, std::size_t views,
+                             const RenderSettings& settings) {
+  DecodeOptions options;
+  options.whole = false;
+  options.planes = settings.planes;
+  options.ignore_exif = settings.ignore_exif;
+  options.max_pixels = settings.max_pixels;
+  options.output_size = settings.size;
+  Box& all = options.region;
+  all = params[0].box;
+  float widest = 0, narrowest = INFINITY;
+  for (std::size_t view = 0; view < views; ++view) {
+    const Box& box = params[view].box;
+    all = {std::min(all.x0, box.x0), std::min(all.y0, box.y0), std::max(all.x1, box.x1),
+           std::max(all.y1, box.y1)};
+    widest = std::max({widest, box.x1 - box.x0, box.y1 - box.y0});
+    narrowest = std::min({narrowest, box.x1 - box.x0, box.y1 - box.y0});
+  }
+  // The scale of the decoder's inverse transform follows the smallest crop of all views.
+  if (views > 1) {
+    const float ratio = std::max(all.x1 - all.x0, all.y1 - all.y0) / narrowest;
+    options.output_size =
+        static_cast<int>(std::ceil(static_cast<float>(settings.size) * ratio));
+  }
+  // Resampling reads one output pixel around the crop, at least two source pixels (one of chroma).
+  options.margin =
+      static_cast<int>(std::ceil(std::max(2.0f, widest / static_cast<float>(settings.size)))) + 2;
+  return options;
+}
+
+// Decoded planes to the RGB canvas: crop, resize, mirror, colour.
+void develop(const SampleParams& params, RenderScratch& scratch, MutableImageView canvas) {
+  const Picture& picture = scratch.picture;
+  if (picture.space == ColorSpace::kRgb) {
+    crop_resize(picture.planes[0], params.box, kBlack, scratch.resample, canvas);
+    if (!params.color.is_identity()) apply_color(params.color, canvas);
+  } else {
+    for (int i = 0; i < 3; ++i) {
+      scratch.planes[i].reshape(canvas.height, canvas.width, 1);
+      crop_resize(picture.planes[i], params.box, i == 0 ? kBlack : kNoChroma, scratch.resample,
+                  scratch.planes[i].view());
+    }
+    apply_color_ycc(params.color, scratch.planes[0].view(), scratch.planes[1].view(),
+                    scratch.planes[2].view(), canvas);
+  }
+  if (params.mirror) mirror(canvas);
+}
+
+void render_view(const SampleParams& params, const RenderSettings& settings, RenderScratch& scratch,
+                 MutableImageView output, std::int64_t* permutation, std::int64_t* turns) {
+  MutableImageView canvas = output;
+  if (params.puzzled) {
+    const int side = settings.grid * tile_side(settings.size, settings.grid);
+    scratch.canvas.reshape(side, side, 3);
+    canvas = scratch.canvas.view();
+  }
+  develop(params, scratch, canvas);
+  if (params.blur) blur(canvas, scratch.filter);
+  if (params.down_scale > 0) down_scale(canvas, params.down_scale, scratch.filter);
+  if (params.puzzled) {
+    tile(canvas, settings.grid, params.permutation, params.turns, output, permutation, turns);
+  } else {
+    untiled_labels(settings.grid, permutation, turns);
+  }
+  cutout(output, params.cutout);
+}
+
+}  // namespace
+
+int render_sample(const FileTable& files, const Extent& extent, const SampleParams* params,
+                  const RenderSettings& settings, RenderScratch& scratch,
+                  const RenderTarget& target) {
+  const std::size_t views = target.images->size();
+  files.read(extent, scratch.encoded);
+  decode(scratch.encoded.data(), scratch.encoded.size(), extent.codec, files.path(extent),
+         decode_options(params, views, settings), scratch.picture);
+  const std::ptrdiff_t tiles = settings.grid * settings.grid;
+  for (std::size_t view = 0; view < views; ++view) {
+    const MutableImageView output = {(*target.images)[view] + target.image_offset, settings.size,
+                                     settings.size, 3,
+                                     static_cast<std::ptrdiff_t>(settings.size) * 3};
+    const auto labels = static_cast<std::ptrdiff_t>(view) * tiles;
+    render_view(params[view], settings, scratch, output, target.permutation + labels,
+                target.turns + labels);
+  }
+  if (params[0].mirror) {
+    target.pose[0] = -target.pose[0];
+    target.pose[2] = -target.pose[2];
+  }
+  return scratch.picture.warnings;
+}
+
+}  // namespace hmtl

@@ -1,0 +1,49 @@
+// Crop and antialiased resize in one go, in 8-bit fixed point.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "decode.h"
+#include "image.h"
+
+namespace hmtl {
+
+// Weights sum to 1 << 14: an 8-bit sample times a weight leaves room for the sum in 32 bits.
+constexpr int kWeightBits = 14;
+
+// For each output sample: the input samples it is made of. Weights of samples that lie outside the
+// image are summed in `outside`.
+struct Taps {
+  struct Span {
+    int first = 0, count = 0;
+    std::int32_t outside = 0;
+  };
+  std::vector<Span> spans;
+  std::vector<std::int32_t> weights;  // `stride` per span
+  int stride = 0;
+};
+
+// The triangle filter of Pillow's BILINEAR: its support is one input sample, or one output sample
+// where that is larger. Resamples [begin, end) of an axis to `taps.spans.size()` = `out` samples.
+// The axis holds samples 0 … length - 1. Where [begin, end) leaves it, samples outside count as
+// the border colour; where it does not, the filter is cut off at the border and its weights
+// rescaled, as if the image were pasted on a canvas just large enough for the crop.
+void make_taps(double begin, double end, int length, int out, Taps& taps);
+
+// Memory that `crop_resize` reuses.
+struct ResampleScratch {
+  Taps rows, columns;
+  std::vector<std::int32_t> sums;
+  std::vector<std::uint8_t> line;
+};
+
+// Resamples `box` (in source pixels) of a decoded plane to fill `dst`, which has as many channels.
+// The plane must hold all samples within max(1 sample, 1 output pixel) of the box that exist.
+void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, ResampleScratch& scratch,
+                 MutableImageView dst);
+
+// The same for a whole image to another size.
+void resize(ImageView src, ResampleScratch& scratch, MutableImageView dst);
+
+}  // namespace hmtl

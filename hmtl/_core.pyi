@@ -1,0 +1,128 @@
+"""Typed face of the compiled core. Arrays are C-contiguous; pixels are interleaved RGB."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_Pixels = npt.NDArray[np.uint8]
+_Ints = npt.NDArray[np.int64]
+_Floats = npt.NDArray[np.float32]
+_Matrix = npt.NDArray[np.int32]
+
+class DecodeError(ValueError):
+    """Bad data; the message names the file and the reason."""
+
+class Range:
+    def __init__(self, low: float, high: float) -> None: ...
+
+class Augmentation:
+    """Ranges and probabilities by stage; see hmtl.data.augmentation for their meaning."""
+
+    margin: Range
+    area: Range
+    mirror: float
+    color: float
+    brightness: Range
+    contrast: Range
+    saturation: Range
+    hue: Range
+    grey: float
+    blur: float
+    down_scale: float
+    down_scale_to: Range
+    cutout: float
+    cutout_area: Range
+    def __init__(self) -> None: ...
+
+class DrawSettings:
+    def __init__(
+        self,
+        *,
+        augmentation: Augmentation,
+        fit: int,
+        pretext: int,
+        grid: int,
+        size: int,
+        puzzled_fraction: float,
+    ) -> None: ...
+
+class RenderSettings:
+    def __init__(
+        self, *, size: int, grid: int, planes: bool, ignore_exif: bool, max_pixels: int
+    ) -> None: ...
+
+class BatchRenderer:
+    """Renders batches ahead of their use on a fixed number of threads."""
+
+    def __init__(self, paths: Sequence[str | bytes], threads: int) -> None: ...
+    def submit(
+        self,
+        *,
+        extent: npt.NDArray[Any],
+        params: npt.NDArray[Any],
+        images: Sequence[_Pixels],
+        permutation: _Ints,
+        turns: _Ints,
+        pose: _Floats,
+        settings: RenderSettings,
+    ) -> int:
+        """Queue a batch; the arrays must outlive its wait or cancel. Returns a ticket."""
+    def wait(self, ticket: int) -> tuple[list[tuple[int, str]], int]:
+        """Return ([(row, reason)], decoder warnings)."""
+    def cancel(self, ticket: int) -> None: ...
+    def close(self) -> None: ...
+
+def draw_params(
+    *,
+    settings: DrawSettings,
+    seed: int,
+    epoch: int,
+    samples: _Ints,
+    views: int,
+    face: _Floats,
+    box: _Floats,
+) -> npt.NDArray[Any]:
+    """Return the structured array (N, V) of what is drawn for samples."""
+
+def epoch_order(*, seed: int, epoch: int, count: int) -> _Ints:
+    """Return a permutation of 0 … count - 1."""
+
+def normalize(rgb: _Pixels, out: _Floats) -> None: ...
+def normalize_coefficients() -> list[float]:
+    """Return the scales, then the offsets of R, G, B."""
+
+def decode(
+    data: bytes,
+    codec: int,
+    name: str,
+    *,
+    region: Sequence[float] | None = None,
+    margin: int = 2,
+    output_size: int = 0,
+    planes: bool = False,
+    ignore_exif: bool = False,
+    max_pixels: int = 100_000_000,
+) -> dict[str, Any]: ...
+def read_extent(paths: Sequence[str | bytes], extent: npt.NDArray[Any]) -> bytes: ...
+def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]: ...
+def crop_resize(
+    image: _Pixels, box: Sequence[float], size: tuple[int, int], border: int = 0
+) -> _Pixels: ...
+def color_matrix(
+    brightness: float = 1.0,
+    contrast: float = 1.0,
+    saturation: float = 1.0,
+    hue: float = 0.0,
+    grey: bool = False,
+) -> _Matrix: ...
+def apply_color(image: _Pixels, matrix: _Matrix) -> _Pixels: ...
+def apply_color_ycc(y: _Pixels, cb: _Pixels, cr: _Pixels, matrix: _Matrix) -> _Pixels: ...
+def blur(image: _Pixels) -> _Pixels: ...
+def down_scale(image: _Pixels, side: int) -> _Pixels: ...
+def mirror(image: _Pixels) -> _Pixels: ...
+def cutout(image: _Pixels, rect: Sequence[int]) -> _Pixels: ...
+def tile(
+    canvas: _Pixels, grid: int, permutation: Sequence[int], turns: Sequence[int], size: int
+) -> tuple[_Pixels, _Ints, _Ints]: ...

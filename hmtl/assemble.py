@@ -1,0 +1,202 @@
+"""From a config to its parts: device, network, initial weights, loaders."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import safetensors
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from hmtl import checkpoint
+from hmtl.config import Config
+from hmtl.data import Dataset, Loader
+from hmtl.data.dataset import within_range
+from hmtl.errors import ConfigError, RunError
+from hmtl.losses import build_weighting
+from hmtl.models.multi_task import MultiTaskNet, PoseNetwork
+
+WEIGHTS = "weights.safetensors"
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"config key 'train.device' must name a device, got {name!r}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"config key 'train.device' must be auto, cpu or cuda, got {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ConfigError(f"config key 'train.device' is {name!r}, but {found} GPUs are found")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype | None:
+    """Return the type that autocast computes in on this device, None for full precision."""
+    if name == "auto":
+        if device.type == "cpu":
+            return None
+        return torch.bfloat16 if _has_bfloat16() else torch.float16
+    if name == "fp16" and device.type == "cpu":
+        raise ConfigError(
+            "config key 'train.amp' must not be 'fp16' on the CPU: use 'off' or 'bf16'"
+        )
+    return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def _has_bfloat16() -> bool:
+    # Older GPUs emulate it, more slowly than they compute float16.
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def build_model(config: Config) -> MultiTaskNet:
+    """Return the network of a config with its random weights, on the CPU."""
+    model, pretext = config.model, config.pretext
+    return MultiTaskNet(
+        backbone=model.backbone,
+        head=model.head,
+        bin_width=model.bin_width,
+        decode=model.decode,
+        dropout=model.dropout,
+        pretext=pretext.task,
+        grid=pretext.grid,
+        branch_point=pretext.branch_point,
+        pretext_dropout=pretext.dropout,
+        heads=pretext.heads,
+        seed=config.train.seed,
+    )
+
+
+def build_task_weighting(config: Config, model: MultiTaskNet) -> nn.Module:
+    """Return what makes one loss of the pose's and the pretext tasks'."""
+    return build_weighting(
+        config.loss.weighting,
+        tasks=["pose", *model.branches],
+        pretext_weight=config.pretext.weight,
+    )
+
+
+def usable_samples(config: Config, dataset: Dataset) -> Dataset:
+    """Return the samples this config's network can learn: all, or those within its bins."""
+    if config.model.head != "hopenet":
+        return dataset
+    return dataset.subset(within_range(dataset.pose))
+
+
+def initialise(model: MultiTaskNet, config: Config) -> None:
+    """Load the backbone weights that `model.init` names into a fresh network."""
+    init = config.model.init
+    if not init:
+        return
+    weights = _imagenet(config.model.backbone) if init == "imagenet" else _read(Path(init))
+    try:
+        model.load_backbone(weights)
+    except ValueError as error:
+        raise ConfigError(f"cannot start a {config.model.backbone} from {init}: {error}") from error
+
+
+def load_network(run: Path, device: torch.device) -> tuple[PoseNetwork, Config]:
+    """Return the plain trained network of a run, ready to evaluate, and the run's config."""
+    saved = checkpoint.load_weights(run / WEIGHTS)
+    plain = saved.config.updated({"pretext.task": "none"})
+    model = build_model(plain)
+    try:
+        model.load_weights(saved.tensors)
+    except ValueError as error:
+        raise RunError(f"{run / WEIGHTS} does not fit its config: {error}") from error
+    network = model.pose_network().to(device).to(memory_format=torch.channels_last)
+    return network.eval(), saved.config
+
+
+def training_loader(config: Config, dataset: Dataset, device: torch.device) -> Loader:
+    """Return the loader of shuffled, augmented, puzzled batches."""
+    return Loader(
+        dataset,
+        batch_size=config.train.batch_size,
+        augmentation=config.data.augmentation,
+        seed=config.train.seed,
+        device=device,
+        shuffle=True,
+        drop_last=True,
+        on_error=config.data.on_error,
+        **_pretext(config),
+        **_rendering(config),
+    )
+
+
+def evaluation_loader(
+    config: Config, dataset: Dataset, device: torch.device, *, puzzled: bool = False
+) -> Loader:
+    """Return the loader of all samples in order, as they are; `puzzled` keeps the pretext task."""
+    return Loader(
+        dataset,
+        batch_size=config.train.batch_size,
+        augmentation="none",
+        seed=config.train.seed,
+        device=device,
+        shuffle=False,
+        drop_last=False,
+        rank=0,
+        world_size=1,
+        on_error=config.data.on_error,
+        **(_pretext(config) if puzzled else {"pretext": "none"}),
+        **_rendering(config),
+    )
+
+
+def _pretext(config: Config) -> dict[str, Any]:
+    pretext = config.pretext
+    return {
+        "pretext": pretext.task,
+        "grid": pretext.grid,
+        "puzzled_fraction": pretext.puzzled_fraction,
+    }
+
+
+def _rendering(config: Config) -> dict[str, Any]:
+    data = config.data
+    return {
+        "size": data.size,
+        "fit": data.fit,
+        "decode": data.decode,
+        "num_threads": data.num_threads,
+        "prefetch": data.prefetch,
+    }
+
+
+def _imagenet(backbone: str) -> Mapping[str, Tensor]:
+    """Return torchvision's ImageNet weights (IMAGENET1K_V1), from its cache or the network."""
+    weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
+    try:
+        state: dict[str, Tensor] = dict(weights.get_state_dict(check_hash=True))
+    except (URLError, OSError) as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        name = weights.url.rpartition("/")[2]
+        raise RunError(
+            f"cannot fetch {weights.url} ({error}): put that file at {folder / name}"
+        ) from error
+    return state
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    """Return the tensors by name in a safetensors or torch file."""
+    if not path.is_file():
+        raise ConfigError(f"config key 'model.init' must be imagenet or a file, got {path}")
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise RunError(f"{path} is not a safetensors file: {error}") from error
+    state = checkpoint.load(path)
+    # Training scripts often keep the weights under a key of their own.
+    nested = state.get("state_dict", state)
+    if not all(isinstance(value, Tensor) for value in nested.values()):
+        raise RunError(f"{path} must hold tensors by name, or have them under 'state_dict'")
+    return dict(nested)

@@ -1,0 +1,131 @@
+"""What is drawn for a sample: ranges and probabilities by stage, and the named presets."""
+
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from hmtl import _core
+from hmtl.errors import ConfigError
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """Ranges and probabilities of the stages, in their order. The defaults change nothing."""
+
+    margin: Range = (1.0, 1.0)
+    """Factor on the margin between a sample's `face` and its `box`, ≥ 0."""
+    area: Range = (1.0, 1.0)
+    """Share of the crop's area that a central zoom keeps, in (0, 1]."""
+    mirror: float = 0.0
+    """Probability of a left-right mirror; the pose is mirrored with the pixels."""
+    color: float = 1.0
+    """Probability of brightness, contrast, saturation and hue together."""
+    brightness: Range = (1.0, 1.0)
+    """Factor, ≥ 0."""
+    contrast: Range = (1.0, 1.0)
+    """Factor about grey level 128, ≥ 0."""
+    saturation: Range = (1.0, 1.0)
+    """Factor, ≥ 0."""
+    hue: Range = (0.0, 0.0)
+    """Rotation about the grey axis, in degrees."""
+    grey: float = 0.0
+    """Probability of Rec. 601 luma in all channels."""
+    blur: float = 0.0
+    """Probability of a 5 × 5 binomial (Gaussian) blur."""
+    down_scale: float = 0.0
+    """Probability of resizing down and back."""
+    down_scale_to: Range = (1.0, 1.0)
+    """Share of the side kept on the way, in (0, 1]."""
+    cutout: float = 0.0
+    """Probability of hiding a square behind the mean colour."""
+    cutout_area: Range = (0.0, 0.0)
+    """Share of the area hidden, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from TOML's values; raise ConfigError for unknown stages or bad ranges."""
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise ConfigError(f"unknown augmentation key {key!r}, expected one of {known}")
+        pairs: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**pairs)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_core(self) -> _core.Augmentation:
+        """Return the same for the compiled core."""
+        core = _core.Augmentation()
+        for field in fields(self):
+            value = getattr(self, field.name)
+            setattr(core, field.name, _core.Range(*value) if isinstance(value, tuple) else value)
+        return core
+
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "margin": (0.0, 100.0),
+    "area": (1e-4, 1.0),
+    "brightness": (0.0, 4.0),
+    "contrast": (0.0, 4.0),
+    "saturation": (0.0, 4.0),
+    "hue": (-180.0, 180.0),
+    "down_scale_to": (1e-3, 1.0),
+    "cutout_area": (0.0, 1.0),
+}
+
+
+def _check(name: str, value: Any) -> None:
+    low, high = _LIMITS.get(name, (0.0, 1.0))
+    is_range = name in _LIMITS
+    numbers = value if is_range else (value,)
+    well_formed = isinstance(numbers, tuple) and len(numbers) == (2 if is_range else 1)
+    if not well_formed or not all(isinstance(n, int | float) for n in numbers):
+        kind = "a pair of numbers" if is_range else "a probability"
+        raise ConfigError(f"augmentation {name} must be {kind}, got {value!r}")
+    if not (low <= numbers[0] <= numbers[-1] <= high):
+        raise ConfigError(f"augmentation {name} must lie in [{low:g}, {high:g}], got {value!r}")
+
+
+# The margin of HopeNet's training crops is k in 0.2 … 0.4 where evaluation has 0.3.
+_LEVEL1 = Augmentation(margin=(2 / 3, 4 / 3), area=(0.64, 1.0), contrast=(0.6, 1.4))
+
+PRESETS: dict[str, Augmentation] = {
+    "none": Augmentation(),
+    "level1": _LEVEL1,
+    "level2": replace(
+        _LEVEL1,
+        blur=0.5,
+        down_scale=0.5,
+        down_scale_to=(1 / 3, 1 / 2),
+        cutout=0.5,
+        cutout_area=(0.02, 0.10),
+    ),
+}
+
+
+def resolve_augmentation(augmentation: str | Path | Augmentation) -> Augmentation:
+    """Return a preset by name, one from a TOML file, or the argument itself."""
+    if isinstance(augmentation, Augmentation):
+        return augmentation
+    if str(augmentation) in PRESETS:
+        return PRESETS[str(augmentation)]
+    path = Path(augmentation)
+    if path.suffix != ".toml":
+        raise ConfigError(
+            f"unknown augmentation {str(augmentation)!r}, expected one of {sorted(PRESETS)}"
+            " or a .toml file"
+        )
+    try:
+        return Augmentation.from_dict(tomllib.loads(path.read_text()))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read augmentation {path}: {error}") from error

@@ -1,0 +1,99 @@
+"""A rendered batch, and the way from its bytes to a network's floats."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hmtl import _core
+
+_COEFFICIENTS = _core.normalize_coefficients()
+
+
+def normalize(
+    images: Tensor, out: Tensor | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Return images minus ImageNet's mean over its deviation, on their device, channels_last.
+
+    `images` is uint8 (N, 3, H, W); the result has its shape, in `out` if that is given, and the
+    type of `out`, else `dtype`, else float32. On the CPU channels_last memory takes one fused pass.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"images must be uint8 (N, 3, H, W), got {images.dtype} {tuple(images.shape)}"
+        )
+    if out is not None and (out.shape != images.shape or out.device != images.device):
+        raise ValueError(
+            f"out must be {tuple(images.shape)} on {images.device},"
+            f" got {tuple(out.shape)} on {out.device}"
+        )
+    wanted = out.dtype if out is not None else dtype or torch.float32
+    if images.device.type != "cpu":
+        scale = torch.tensor(_COEFFICIENTS[:3], device=images.device).view(1, 3, 1, 1)
+        offset = torch.tensor(_COEFFICIENTS[3:], device=images.device).view(1, 3, 1, 1)
+        floats = (images * scale + offset).to(wanted)
+        return floats if out is None else out.copy_(floats)
+
+    is_direct = (
+        out is not None
+        and out.dtype == torch.float32
+        and out.is_contiguous(memory_format=torch.channels_last)
+    )
+    target = (
+        out
+        if is_direct and out is not None
+        else torch.empty_like(images, dtype=torch.float32, memory_format=torch.channels_last)
+    )
+    rows = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+    _core.normalize(rows.numpy(), target.permute(0, 2, 3, 1).numpy())
+    if is_direct or out is None:
+        return target.to(wanted)
+    return out.copy_(target)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Batch:
+    """N samples rendered in V views. Nobody writes to its memory once it was handed out."""
+
+    views: tuple[Tensor, ...]
+    """V tensors uint8 (N, 3, S, S), channels_last."""
+    pose: Tensor
+    """float32 (N, 3): yaw, pitch, roll in degrees, as the images show it; NaN where unknown."""
+    permutation: Tensor | None
+    """int64 (N, T), with V > 1 (N, V, T): `permutation[cell] = tile`. None if nothing moves."""
+    turns: Tensor | None
+    """int64 like `permutation`: counter-clockwise quarter turns by cell. None if nothing turns."""
+    index: Tensor
+    """int64 (N,): the sample's row in the dataset, -1 for padding."""
+    valid: Tensor
+    """bool (N,): False for padding and for samples that could not be read."""
+    puzzled: Tensor
+    """bool (N,): whether the pretext task was applied to this sample."""
+
+    @property
+    def images(self) -> Tensor:
+        """The first view."""
+        return self.views[0]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def normalized(self, out: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """Return the first view as a network takes it; see `normalize`."""
+        return normalize(self.images, out, dtype)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch on a device; from pinned memory the copies do not block."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return Batch(
+            views=tuple(move(view) for view in self.views),
+            pose=move(self.pose),
+            permutation=None if self.permutation is None else move(self.permutation),
+            turns=None if self.turns is None else move(self.turns),
+            index=move(self.index),
+            valid=move(self.valid),
+            puzzled=move(self.puzzled),
+        )

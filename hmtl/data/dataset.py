@@ -1,0 +1,270 @@
+"""The dataset: a columnar, immutable table of samples, and the one way to open it."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from hmtl.data.columns import CODECS, EXTENT_DTYPE
+from hmtl.data.index import open_columns
+from hmtl.data.layouts.registry import find_layout
+from hmtl.errors import ConfigError, DataError
+
+__all__ = ["EXTENT_DTYPE", "Dataset", "concat", "open_dataset", "within_range"]
+
+Convention = Literal["euler", "direction"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Dataset:
+    """N samples: where their bytes lie, where the face is, how the head is turned, who it is.
+
+    The arrays are read-only views of what is passed in.
+    """
+
+    root: Path
+    layout: str
+    crop: str
+    """The crop rule that made `box`."""
+    files: tuple[str, ...]
+    """File paths below the root, with "/"."""
+    extent: npt.NDArray[Any]
+    """(N,) of EXTENT_DTYPE; `file` is a row of `files`, `codec` 0 for JPEG, 1 for PNG."""
+    pose: npt.NDArray[np.float32]
+    """(N, 3) yaw, pitch, roll in degrees; NaN where the data set has no roll."""
+    face: npt.NDArray[np.float32]
+    """(N, 4) x0, y0, x1, y1 in pixels: the tight box of the face."""
+    box: npt.NDArray[np.float32]
+    """(N, 4) x0, y0, x1, y1 in pixels: what is cropped at evaluation; may leave the image."""
+    subject: npt.NDArray[np.int32]
+    """(N,) rows of `subjects`."""
+    subjects: tuple[str, ...]
+    convention: Convention = "euler"
+    """What `pose` holds: Euler angles, or the yaw and pitch of the facing direction."""
+    fingerprint: str
+    """Changes with the files, the layout, the crop rule and the choice of samples."""
+
+    def __post_init__(self) -> None:
+        count = len(self.extent)
+        columns: dict[str, tuple[npt.DTypeLike, tuple[int, ...]]] = {
+            "extent": (EXTENT_DTYPE, (count,)),
+            "pose": (np.float32, (count, 3)),
+            "face": (np.float32, (count, 4)),
+            "box": (np.float32, (count, 4)),
+            "subject": (np.int32, (count,)),
+        }
+        for name, (dtype, shape) in columns.items():
+            column = np.ascontiguousarray(getattr(self, name), dtype=dtype).view()
+            if column.shape != shape:
+                raise ValueError(f"{name} must be of shape {shape}, got {column.shape}")
+            column.setflags(write=False)
+            object.__setattr__(self, name, column)
+
+    def __len__(self) -> int:
+        return len(self.extent)
+
+    @property
+    def name(self) -> list[str]:
+        """The path of each sample below the root, made on access."""
+        return [self.files[number] for number in self.extent["file"].tolist()]
+
+    def paths(self) -> list[str]:
+        """Return the paths of `files` with the root before them.
+
+        A name that is not UTF-8 holds surrogates; `os.fsencode` gives the bytes on disk.
+        """
+        root = os.fspath(self.root)
+        return [f"{root}/{name}" for name in self.files]
+
+    def subset(self, samples: npt.ArrayLike) -> Self:
+        """Return the dataset of some samples: a boolean mask (N,) or ids (M,), in their order.
+
+        Raises IndexError for an id outside [0, N), a mask of another length or other values.
+        """
+        ids = self._ids(samples)
+        digest = hashlib.sha256(self.fingerprint.encode() + ids.astype("<i8").tobytes())
+        return replace(
+            self,
+            extent=self.extent[ids],
+            pose=self.pose[ids],
+            face=self.face[ids],
+            box=self.box[ids],
+            subject=self.subject[ids],
+            fingerprint=digest.hexdigest(),
+        )
+
+    def split_by_subject(self, fraction: float, seed: int) -> tuple[Self, Self]:
+        """Return two datasets without a common subject, the first with about so many samples.
+
+        `fraction` of the samples, as near as whole subjects allow, go to the first. Raises
+        ValueError unless it lies in (0, 1) and there are two subjects.
+        """
+        if not 0.0 < fraction < 1.0:
+            raise ValueError(f"fraction must lie in (0, 1), got {fraction}")
+        present, counts = np.unique(self.subject, return_counts=True)
+        if len(present) < 2:
+            raise ValueError(f"a split needs two subjects, got {len(present)} in {self.root}")
+        order = np.random.default_rng(seed).permutation(len(present))
+        taken = np.cumsum(counts[order])[:-1]
+        first = present[order[: np.argmin(np.abs(taken - fraction * len(self))) + 1]]
+        mask = np.isin(self.subject, first)
+        return self.subset(mask), self.subset(~mask)
+
+    def _ids(self, samples: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        values = np.asarray(samples)
+        if values.ndim != 1 or not (values.dtype.kind in "biu" or values.size == 0):
+            raise IndexError(
+                f"samples must be a mask or ids of one dimension, got {values.dtype} "
+                f"of shape {values.shape}"
+            )
+        if values.dtype.kind == "b":
+            if len(values) != len(self):
+                raise IndexError(f"a mask of {len(values)} does not fit {len(self)} samples")
+            return np.flatnonzero(values).astype(np.int64)
+        outside = values[(values < 0) | (values >= len(self))]
+        if outside.size:
+            raise IndexError(f"sample ids must lie in [0, {len(self)}), got {outside[0]}")
+        return values.astype(np.int64)
+
+
+def open_dataset(
+    root: str | os.PathLike[str],
+    layout: str | None = None,
+    split: str | None = None,
+    crop: str | None = None,
+    boxes: str | os.PathLike[str] | None = None,
+    names: Iterable[str] | str | os.PathLike[str] | None = None,
+) -> Dataset:
+    """Open a data set as published; the layout is detected and the index cached.
+
+    `crop` is a rule of the layout ("" or None for its default). `names` selects samples: their
+    paths below the root without extension, or a text file with one in each line. `split` and
+    `boxes` are for layouts that have them. Raises ConfigError for an argument that the layout does
+    not know and DataError for data that are missing or wrong.
+    """
+    known, location = find_layout(Path(root).absolute(), layout)
+    if split is not None:
+        raise ConfigError(f"layout {known.name!r} has no splits, got split={split!r}")
+    if boxes is not None:
+        raise ConfigError(f"layout {known.name!r} has boxes of its own, got boxes={str(boxes)!r}")
+    rule = crop or known.crops[0]
+    if rule not in known.crops:
+        raise ConfigError(
+            f"unknown crop rule {rule!r} of layout {known.name!r}, "
+            f"expected one of {list(known.crops)}"
+        )
+    columns, fingerprint = open_columns(known, location, rule)
+    dataset = Dataset(
+        root=location if location.is_dir() else location.parent,
+        layout=known.name,
+        crop=rule,
+        files=columns.files,
+        extent=columns.extent,
+        pose=columns.pose,
+        face=columns.face,
+        box=columns.box,
+        subject=columns.subject,
+        subjects=columns.subjects,
+        fingerprint=fingerprint,
+    )
+    found = f"{len(dataset):,} samples"
+    if known.published is not None:
+        found = f"{len(dataset):,} of the published {known.published(columns):,} samples"
+    _logger.info("%s (%s): %s", location, known.name, found)
+    return dataset if names is None else dataset.subset(_named(dataset, names))
+
+
+def concat(datasets: Sequence[Dataset]) -> Dataset:
+    """Return the samples of all datasets, one after the other.
+
+    The root becomes the common parent and is put before files and subjects, so that equal names
+    under different roots stay apart. Raises DataError when the conventions differ.
+    """
+    if not datasets:
+        raise ValueError("concat needs at least one dataset, got none")
+    conventions = sorted({dataset.convention for dataset in datasets})
+    if len(conventions) > 1:
+        roots = ", ".join(f"{dataset.root} ({dataset.convention})" for dataset in datasets)
+        raise DataError(f"datasets must agree on the pose convention, got {roots}")
+    root = Path(os.path.commonpath([dataset.root for dataset in datasets]))
+    files: dict[str, int] = {}
+    subjects: dict[str, int] = {}
+    extents, subject = [], []
+    for dataset in datasets:
+        below = PurePosixPath(dataset.root.relative_to(root))
+        extent = dataset.extent.copy()
+        extent["file"] = _merge(files, below, dataset.files)[extent["file"]]
+        extents.append(extent)
+        subject.append(_merge(subjects, below, dataset.subjects)[dataset.subject])
+    digest = hashlib.sha256("\0".join(dataset.fingerprint for dataset in datasets).encode())
+    return Dataset(
+        root=root,
+        layout="+".join(dict.fromkeys(dataset.layout for dataset in datasets)),
+        crop="+".join(dict.fromkeys(dataset.crop for dataset in datasets)),
+        files=tuple(files),
+        extent=np.concatenate(extents),
+        pose=np.concatenate([dataset.pose for dataset in datasets]),
+        face=np.concatenate([dataset.face for dataset in datasets]),
+        box=np.concatenate([dataset.box for dataset in datasets]),
+        subject=np.concatenate(subject),
+        subjects=tuple(subjects),
+        convention=datasets[0].convention,
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def within_range(pose: npt.ArrayLike, limit: float = 99.0) -> npt.NDArray[np.bool_]:
+    """Return which poses (N, 3) have no angle beyond ±`limit` degrees; NaN angles do not count."""
+    angles = np.asarray(pose)
+    inside = (np.abs(angles) <= limit) | np.isnan(angles)
+    return np.asarray(inside.all(axis=-1))
+
+
+def _merge(
+    numbers: dict[str, int], below: PurePosixPath, names: tuple[str, ...]
+) -> npt.NDArray[np.int32]:
+    """Number `names`, prefixed with a folder, among those already numbered; return the numbers."""
+    prefix = "" if below == PurePosixPath() else f"{below}/"
+    return np.array([numbers.setdefault(prefix + n, len(numbers)) for n in names], dtype=np.int32)
+
+
+def _named(
+    dataset: Dataset, names: Iterable[str] | str | os.PathLike[str]
+) -> npt.NDArray[np.bool_]:
+    """Return the mask of the samples that are listed, with or without extension."""
+    wanted = set(_listed(names))
+    paths = dataset.name
+    stems = [_without_extension(path) for path in paths]
+    unknown = sorted(wanted.difference(paths, stems))
+    if unknown or not wanted:
+        first = f", the first is {unknown[0]!r}" if unknown else ""
+        raise DataError(
+            f"{len(unknown)} of {len(wanted)} listed names are not in {dataset.root}{first}"
+        )
+    return np.array(
+        [path in wanted or stem in wanted for path, stem in zip(paths, stems, strict=True)]
+    )
+
+
+def _listed(names: Iterable[str] | str | os.PathLike[str]) -> Iterable[str]:
+    if isinstance(names, str | os.PathLike):
+        try:
+            lines: Iterable[str] = Path(names).read_text("utf-8-sig", "surrogateescape").split("\n")
+        except OSError as error:
+            raise DataError(f"cannot read list of names {names}: {error.strerror}") from error
+    else:
+        lines = names
+    return (line.strip().removeprefix("./") for line in lines if line.strip())
+
+
+def _without_extension(path: str) -> str:
+    stem, dot, extension = path.rpartition(".")
+    return stem if f"{dot}{extension}".lower() in CODECS else path

@@ -1,0 +1,35 @@
+"""The layouts that are known, and which of them a folder has."""
+
+from pathlib import Path
+
+from hmtl.data.layouts import aflw2000, csv, w300lp
+from hmtl.data.layouts.layout import Layout
+from hmtl.errors import ConfigError, DataError
+
+LAYOUTS = {layout.name: layout for layout in (w300lp.LAYOUT, aflw2000.LAYOUT, csv.LAYOUT)}
+
+
+def find_layout(root: Path, name: str | None = None) -> tuple[Layout, Path]:
+    """Return the layout of `root`, detected unless it is named, and its location.
+
+    Raises ConfigError for a name that is unknown and DataError when `root` does not exist or
+    does not have the structure of exactly one layout.
+    """
+    if name is not None and name not in LAYOUTS:
+        raise ConfigError(f"unknown layout {name!r}, expected one of {list(LAYOUTS)}")
+    if not root.exists():
+        raise DataError(f"no such file or folder: {root}")
+    if name is not None:
+        return LAYOUTS[name], LAYOUTS[name].find(root) or root
+    found = [
+        (layout, location)
+        for layout in LAYOUTS.values()
+        if (location := layout.find(root)) is not None
+    ]
+    if not found:
+        looked_for = "; ".join(f"{layout.name}: {layout.looks_for}" for layout in LAYOUTS.values())
+        raise DataError(f"unknown layout of {root}, looked for {looked_for}")
+    if len(found) > 1:
+        fits = " and ".join(f"{layout.name} ({location})" for layout, location in found)
+        raise DataError(f"{root} fits {fits}: name the layout or give the folder of one")
+    return found[0]

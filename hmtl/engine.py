@@ -1,0 +1,131 @@
+"""Training as a call: a config and datasets in, a run folder out."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import torch
+
+from hmtl import checkpoint
+from hmtl.assemble import choose_device
+from hmtl.config import Config
+from hmtl.data import Dataset
+from hmtl.errors import ConfigError
+from hmtl.progress import Reporter
+from hmtl.runlog import LOG, RunLog, locked
+from hmtl.trainer import LAST, Outcome, Trainer
+
+CONFIG = "config.toml"
+
+
+def train(
+    config: Config,
+    *,
+    data: Dataset,
+    out: Path,
+    validation: Sequence[Dataset] = (),
+    resume: bool = False,
+    allow_changes: bool = False,
+    reporter: Reporter | None = None,
+) -> Outcome:
+    """Train a network into the run folder `out`, or go on with the run that is there.
+
+    `validation` is evaluated after every epoch. ConfigError says what of the call is wrong,
+    RunError what went wrong with the run.
+    """
+    device = choose_device(config.train.device)
+    with locked(out), reporter or Reporter() as show:
+        state = _previous(out, config, resume=resume, allow_changes=allow_changes)
+        if resume and state is None:
+            show.say(f"no checkpoint in {out}: starting at step 0")
+        if state and state["epoch"] >= config.train.epochs:
+            show.say(f"{out} has finished its {state['epoch']} epochs: nothing to do")
+            return Outcome(step=state["step"], epoch=state["epoch"], stopped_by="")
+        checkpoint.write_text(out / CONFIG, config.to_toml())
+        with (
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            _numerics(config.train.deterministic, state["threads"] if state else None),
+            StopSignal() as stop,
+            RunLog(out / LOG) as log,
+            contextlib.closing(
+                Trainer(config, data, out=out, device=device, log=log, show=show, stop=stop)
+            ) as trainer,
+        ):
+            return trainer.run(state, validation, allow_changes=allow_changes)
+
+
+class StopSignal:
+    """Notes SIGTERM and SIGUSR1, so that a run can stop at a step of its choice."""
+
+    SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+    def __init__(self) -> None:
+        self._caught = ""
+        self._handlers: dict[int, Any] = {}
+
+    def __call__(self) -> str:
+        """Return the name of the signal that came, or ""."""
+        return self._caught
+
+    def __enter__(self) -> Self:
+        # Only the main thread may change how a process answers signals.
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._caught = signal.Signals(number).name
+
+
+def _previous(
+    out: Path, config: Config, *, resume: bool, allow_changes: bool
+) -> dict[str, Any] | None:
+    """Return the checkpoint to go on from, None to start; refuse what was not asked for."""
+    if not resume:
+        found = sorted(path.name for path in out.iterdir() if path.name != ".lock")
+        if found:
+            raise ConfigError(
+                f"--out must be an empty folder, or a run to --resume, got {out} with {found[0]}"
+            )
+        return None
+    path = out / LAST
+    if not path.exists():
+        return None
+    state = checkpoint.load(path)
+    changes = Config.from_dict(state["config"], str(path)).differences(config)
+    if changes and not allow_changes:
+        named = ", ".join(f"{key} from {old!r} to {new!r}" for key, (old, new) in changes.items())
+        raise ConfigError(f"--resume of {out} changes {named}: --allow-changes permits it")
+    return state
+
+
+@contextlib.contextmanager
+def _numerics(deterministic: bool, threads: int | None) -> Iterator[None]:
+    """Choose kernels for speed, or bit-reproducible ones with the number of threads of before."""
+    before = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    if deterministic:
+        # Read by cuBLAS when it starts, which is at the first matrix product.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.set_num_threads(threads or before[0])
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = before[1]
+        torch.set_num_threads(before[0])

@@ -1,0 +1,199 @@
+"""The losses of pose and pretext task, and how they make one.
+
+Everything is computed in float32. First the sums over the samples and their counts are taken, then
+means and roots, so that sums over several processes give the loss of the global batch.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hmtl.models.heads import bin_index
+from hmtl.models.multi_task import Outputs
+
+ANGLES = ("yaw", "pitch", "roll")
+
+Weighting = Callable[[Mapping[str, Tensor]], Tensor]
+
+
+class LossSums(NamedTuple):
+    """Sums over the samples of a batch, float32; None where the network has no such head."""
+
+    present: Tensor
+    """(3,) samples that have the angle."""
+    squared_error: Tensor
+    """(3,) of the angles, in square degrees."""
+    cross_entropy: Tensor | None
+    """(3,) of the bins of the angles."""
+    puzzled: Tensor
+    """() samples with puzzled inputs."""
+    puzzle: Tensor | None
+    """() cross entropy of the puzzle, summed over the cells."""
+    rotation: Tensor | None
+    """() cross entropy of the turns, summed over the cells."""
+
+
+def multi_task_loss(
+    outputs: Outputs,
+    pose: Tensor,
+    permutation: Tensor | None,
+    turns: Tensor | None,
+    puzzled: Tensor,
+    *,
+    weighting: Weighting,
+    alpha: float,
+    regression: str,
+    bin_width: int,
+) -> dict[str, Tensor]:
+    """Return the total "loss", the "pose" part and each of yaw, pitch, roll, puzzle, rotation.
+
+    `pose` (N, 3) is in degrees; NaN leaves an angle of a sample out, and other angles must lie in
+    [-99, 99] for the hopenet head, which callers see to. `permutation` and `turns` are (N, T),
+    `puzzled` (N,) says whose pretext answers count. The pretext parts are without their weight.
+    """
+    sums = loss_sums(outputs, pose, permutation, turns, puzzled, bin_width=bin_width)
+    return combine(sums, weighting=weighting, alpha=alpha, regression=regression)
+
+
+def loss_sums(
+    outputs: Outputs,
+    pose: Tensor,
+    permutation: Tensor | None,
+    turns: Tensor | None,
+    puzzled: Tensor,
+    *,
+    bin_width: int,
+) -> LossSums:
+    """Return the sums that the losses of a batch are made of; arguments as `multi_task_loss`."""
+    present = ~pose.isnan()
+    error = torch.where(present, outputs.pose.float() - pose, 0.0)
+    cross_entropy = None
+    if outputs.logits is not None:
+        labels = torch.where(present, bin_index(pose, bin_width), 0)
+        entropies = _cross_entropy(outputs.logits, labels)
+        cross_entropy = torch.where(present, entropies, 0.0).sum(dim=0)
+    return LossSums(
+        present=present.sum(dim=0).float(),
+        squared_error=error.square().sum(dim=0),
+        cross_entropy=cross_entropy,
+        puzzled=puzzled.sum().float(),
+        puzzle=_pretext_sum(outputs.puzzle, permutation, puzzled, "permutation"),
+        rotation=_pretext_sum(outputs.turns, turns, puzzled, "turns"),
+    )
+
+
+def combine(
+    sums: LossSums, *, weighting: Weighting, alpha: float, regression: str
+) -> dict[str, Tensor]:
+    """Return the losses of sums, which may be those of several processes; see `multi_task_loss`."""
+    count = sums.present.clamp(min=1.0)
+    angles = _regression_loss(sums.squared_error / count, regression)
+    if sums.cross_entropy is not None:
+        angles = sums.cross_entropy / count + alpha * angles
+    tasks = {"pose": angles.sum()}
+    for name, pretext in (("puzzle", sums.puzzle), ("rotation", sums.rotation)):
+        if pretext is not None:
+            tasks[name] = pretext / sums.puzzled.clamp(min=1.0)
+    parts = dict(zip(ANGLES, angles.unbind(), strict=True))
+    return {"loss": weighting(tasks)} | tasks | parts
+
+
+class FixedWeighting(nn.Module):
+    """Sum the tasks' losses, the pretext ones times a constant."""
+
+    def __init__(self, pretext_weight: float) -> None:
+        super().__init__()
+        self.pretext_weight = pretext_weight
+
+    def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Return the total of losses by task."""
+        total = losses["pose"]
+        for task, loss in losses.items():
+            if task != "pose":
+                total = total + self.pretext_weight * loss
+        return total
+
+
+class UncertaintyWeighting(nn.Module):
+    """Weight the tasks by learnt uncertainty: the sum of exp(-s)·L + s / 2, s = log σ².
+
+    Kendall, Gal and Cipolla, "Multi-task learning using uncertainty to weigh losses", 2018, in the
+    form for classification, because every task here has a cross entropy.
+    """
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        super().__init__()
+        zeros = {task: nn.Parameter(torch.zeros(())) for task in tasks}
+        self.log_variance = nn.ParameterDict(zeros)
+
+    def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Return the total of losses by task."""
+        terms = [
+            torch.exp(-self.log_variance[task]) * loss + 0.5 * self.log_variance[task]
+            for task, loss in losses.items()
+        ]
+        return torch.stack(terms).sum()
+
+
+class GeometricMeanWeighting(nn.Module):
+    """Take the geometric mean of the tasks' losses; a loss of 0 is left out of it.
+
+    Chennupati et al., "MultiNet++", 2019. A batch without puzzled samples has a pretext loss of 0,
+    which would make the whole product vanish.
+    """
+
+    def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Return the geometric mean of losses by task."""
+        values = torch.stack(list(losses.values()))
+        positive = values > 0.0
+        logs = torch.where(positive, values, 1.0).log()
+        mean = (logs.sum() / positive.sum().clamp(min=1)).exp()
+        return torch.where(positive.any(), mean, values.sum())
+
+
+def build_weighting(name: str, *, tasks: Sequence[str], pretext_weight: float) -> nn.Module:
+    """Return the weighting called `name`; what it learns, if anything, are its parameters.
+
+    `tasks` are "pose" and those of the pretext branches; `pretext_weight` counts for "fixed" only.
+    """
+    if name == "fixed":
+        return FixedWeighting(pretext_weight)
+    if name == "uncertainty":
+        return UncertaintyWeighting(tasks)
+    if name == "geometric-mean":
+        return GeometricMeanWeighting()
+    known = ["fixed", "uncertainty", "geometric-mean"]
+    raise ValueError(f"weighting must be one of {known}, got {name!r}")
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross entropy of logits (N, K, classes) at labels (N, K), shaped (N, K)."""
+    flat = functional.cross_entropy(
+        logits.flatten(0, 1).float(), labels.flatten(), reduction="none"
+    )
+    return flat.view_as(labels)
+
+
+def _pretext_sum(
+    logits: Tensor | None, labels: Tensor | None, puzzled: Tensor, name: str
+) -> Tensor | None:
+    """Return the sum over puzzled samples and cells of the cross entropy, or None without head."""
+    if logits is None:
+        return None
+    if labels is None:
+        raise ValueError(f"the network has a head for {name}, but the batch has no {name}")
+    entropies = _cross_entropy(logits, labels).sum(dim=1)
+    return torch.where(puzzled, entropies, 0.0).sum()
+
+
+def _regression_loss(mean_square: Tensor, regression: str) -> Tensor:
+    """Return mean squares (3,) or their roots; the root's gradient at 0 is 0 instead of NaN."""
+    if regression == "mse":
+        return mean_square
+    if regression != "rmse":
+        raise ValueError(f"regression must be one of ['rmse', 'mse'], got {regression!r}")
+    positive = mean_square > 0.0
+    return torch.where(positive, torch.where(positive, mean_square, 1.0).sqrt(), 0.0)

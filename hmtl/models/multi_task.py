@@ -1,0 +1,176 @@
+"""The network that is trained on pose and a pretext task at once, and the plain one it leaves."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import ResNet
+
+from hmtl.models.backbone import STAGE_WIDTHS, build_backbone, shared_features
+from hmtl.models.heads import HopenetHead, PretextBranch, RegressionHead, build_pose_head
+
+PRETEXT_TASKS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "puzzle": ("puzzle",),
+    "rotation": ("rotation",),
+    "puzzle-rotation": ("puzzle", "rotation"),
+}
+QUARTER_TURNS = 4
+
+
+class Outputs(NamedTuple):
+    """What the network says about a batch; None where it has no such head."""
+
+    pose: Tensor
+    """(N, 3) yaw, pitch, roll in degrees, float32."""
+    logits: Tensor | None
+    """(N, 3, B) of the bins of each angle, float32."""
+    puzzle: Tensor | None
+    """(N, T, T): for each cell, of the tiles that may have come there."""
+    turns: Tensor | None
+    """(N, T, 4): for each cell, of its quarter turns."""
+
+
+class PoseNetwork(nn.Module):
+    """A plain ResNet with a pose head: what is evaluated and exported."""
+
+    def __init__(self, backbone: ResNet, pose: HopenetHead | RegressionHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pose = pose
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the poses (N, 3) in degrees of normalised images (N, 3, S, S)."""
+        pose: Tensor = self.pose(self.backbone(images))[0]
+        return pose
+
+
+class MultiTaskNet(nn.Module):
+    """A ResNet with a pose head and, from a branch point on, branches for a pretext task."""
+
+    def __init__(
+        self,
+        *,
+        backbone: str,
+        head: str,
+        bin_width: int,
+        decode: str,
+        dropout: float,
+        pretext: str,
+        grid: int,
+        branch_point: int,
+        pretext_dropout: float,
+        heads: bool,
+        seed: int,
+    ) -> None:
+        """Build the network with random weights that depend on `seed` alone.
+
+        Backbone and pose head are drawn from a generator of their own: they are the same bits
+        whatever the pretext task. `heads=False` leaves the branches out; torch's global random
+        state is neither read nor changed.
+        """
+        super().__init__()
+        if pretext not in PRETEXT_TASKS:
+            raise ValueError(f"pretext must be one of {list(PRETEXT_TASKS)}, got {pretext!r}")
+        tasks = PRETEXT_TASKS[pretext] if heads else ()
+        self.branch_point = branch_point if tasks else None
+        # torch's CPU generator reads 32 bits of a seed, so the two streams differ in the lowest.
+        with _random_state(2 * seed):
+            self.backbone = build_backbone(backbone)
+            self.pose = build_pose_head(
+                head,
+                STAGE_WIDTHS[backbone][-1],
+                bin_width=bin_width,
+                decode=decode,
+                dropout=dropout,
+            )
+        cells = grid**2
+        classes = {"puzzle": cells, "rotation": QUARTER_TURNS}
+        with _random_state(2 * seed + 1):
+            self.branches = nn.ModuleDict(
+                {
+                    task: PretextBranch(
+                        backbone,
+                        branch_point,
+                        cells=cells,
+                        classes=classes[task],
+                        dropout=pretext_dropout,
+                    )
+                    for task in tasks
+                }
+            )
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Return what all heads say about normalised images (N, 3, S, S)."""
+        branched, pooled = shared_features(self.backbone, images, self.branch_point)
+        pose, logits = self.pose(pooled)
+        answers = {task: branch(branched) for task, branch in self.branches.items()}
+        return Outputs(pose, logits, answers.get("puzzle"), answers.get("rotation"))
+
+    def pose_network(self) -> PoseNetwork:
+        """Return the plain network from images to poses; it shares this one's weights."""
+        return PoseNetwork(self.backbone, self.pose).train(self.training)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the plain network's weights: torchvision's names, and `pose.*` for the head."""
+        head = {f"pose.{name}": tensor for name, tensor in self.pose.state_dict().items()}
+        return dict(self.backbone.state_dict()) | head
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over what `weights()` returned; ValueError names what does not fit."""
+        _load(self.weights(), weights, "weights of the network")
+
+    def load_backbone(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over a backbone under torchvision's names, to start training from.
+
+        The heads of the source (`fc.*`, `pose.*`) are ignored, and batch counters may be missing.
+        ValueError names what does not fit.
+        """
+        own = dict(self.backbone.state_dict())
+        given = {
+            name: tensor
+            for name, tensor in weights.items()
+            if not name.startswith(("fc.", "pose."))
+        }
+        counters = {name for name in own if name.endswith("num_batches_tracked")}
+        for name in counters - given.keys():
+            del own[name]
+        _load(own, given, "weights of the backbone")
+
+
+@contextmanager
+def _random_state(seed: int) -> Iterator[None]:
+    """Let torch's constructors draw from a CPU generator seeded with `seed`, then restore it."""
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would seed the GPUs too, whose state is not restored here.
+        torch.default_generator.manual_seed(seed % 2**64)
+        yield
+
+
+def _load(own: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str) -> None:
+    """Copy tensors by name into those of `own`, all of them or none."""
+    problems = [
+        f"{label} {_some(names)}"
+        for label, names in (
+            ("missing", own.keys() - given.keys()),
+            ("unexpected", given.keys() - own.keys()),
+            (
+                "other shape",
+                {n for n in own.keys() & given.keys() if own[n].shape != given[n].shape},
+            ),
+        )
+        if names
+    ]
+    if problems:
+        raise ValueError(f"{what} do not fit: {'; '.join(problems)}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(given[name])
+
+
+def _some(names: set[str]) -> str:
+    """Return up to three of the names, in order, and how many more there are."""
+    shown = ", ".join(sorted(names)[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown

@@ -1,0 +1,165 @@
+"""Optimizers and the learning rate."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, AdamW, Optimizer
+
+
+class AdaBelief(Optimizer):
+    """Adam whose second moment is that of the gradient's deviation from its running mean.
+
+    Zhuang et al., "AdaBelief optimizer", 2020, with decoupled weight decay; `rectify` replaces the
+    first steps by momentum until the second moment is known well enough, as RAdam does. The
+    defaults are those of the TensorFlow package. `lr` may be a tensor on the parameters' device.
+
+    A step neither waits for the device nor branches on its numbers, so it can be captured in a
+    CUDA graph. The parameters of a group share one step count, kept in the group.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-14,
+        weight_decay: float = 0.0,
+        rectify: bool = True,
+    ) -> None:
+        if not all(0.0 < beta < 1.0 for beta in betas):
+            raise ValueError(f"betas must lie in (0, 1), got {betas}")
+        if eps <= 0.0:
+            raise ValueError(f"eps must be above 0, got {eps}")
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "rectify": rectify,
+        }
+        super().__init__(params, defaults)
+        for group in self.param_groups:
+            # 64 bits: the rectification is a small difference of large numbers.
+            device = group["params"][0].device
+            group["step"] = torch.zeros((), dtype=torch.float64, device=device)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned, on the parameters' devices."""
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            group["step"] = group["step"].to(group["params"][0].device)
+
+    @torch.no_grad()
+    def step(
+        self, closure: Callable[[], Any] | None = None, *, enabled: Tensor | None = None
+    ) -> Any:
+        """Update the parameters that have gradients; where `enabled` () is False, change nothing.
+
+        `enabled` is a bool tensor on the parameters' device, such as "all gradients are finite".
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [param for param in group["params"] if param.grad is not None]
+            if params:
+                self._update(group, params, enabled)
+        return loss
+
+    def _update(self, group: dict[str, Any], params: list[Tensor], enabled: Tensor | None) -> None:
+        for param in params:
+            if not self.state[param]:
+                self.state[param]["mean"] = torch.zeros_like(param)
+                self.state[param]["variance"] = torch.zeros_like(param)
+        means = [self.state[param]["mean"] for param in params]
+        variances = [self.state[param]["variance"] for param in params]
+        grads = [param.grad for param in params if param.grad is not None]
+        if enabled is None:
+            active = torch.ones_like(group["step"])
+        else:
+            # A factor of 0 would not rid the moments of infinite gradients.
+            grads = [torch.where(enabled, grad, 0.0) for grad in grads]
+            active = enabled.to(group["step"].dtype)
+        group["step"] += active
+        # All factors are tensors on the device; with `active` 0 they are those of no change.
+        beta1, beta2 = ((1.0 - active * (1.0 - beta)).float() for beta in group["betas"])
+        new1, new2 = ((active * (1.0 - beta)).float() for beta in group["betas"])
+        torch._foreach_mul_(means, beta1)
+        torch._foreach_add_(means, torch._foreach_mul(grads, new1))
+        deviations = torch._foreach_sub(grads, means)
+        torch._foreach_mul_(deviations, deviations)
+        torch._foreach_mul_(deviations, new2)
+        torch._foreach_mul_(variances, beta2)
+        torch._foreach_add_(variances, deviations)
+        torch._foreach_add_(variances, (active * group["eps"]).float())
+
+        momentum, adaptive = _step_sizes(group["step"], group["betas"], group["rectify"])
+        rate = active * group["lr"]
+        if group["weight_decay"] != 0.0:
+            torch._foreach_mul_(params, (1.0 - rate * group["weight_decay"]).float())
+        steps = torch._foreach_sqrt(variances)
+        torch._foreach_add_(steps, group["eps"])
+        torch._foreach_reciprocal_(steps)
+        torch._foreach_mul_(steps, (-rate * adaptive).float())
+        torch._foreach_add_(steps, (-rate * momentum).float())
+        torch._foreach_mul_(steps, means)
+        torch._foreach_add_(params, steps)
+
+
+def _step_sizes(step: Tensor, betas: tuple[float, float], rectify: bool) -> tuple[Tensor, Tensor]:
+    """Return the factors () of mean and of mean / √variance in update `step` (); one is 0."""
+    # Before the first enabled update the factors do not matter, but must be finite.
+    step = step.clamp(min=1.0)
+    # 1 - beta ** step, without losing digits.
+    correction1, correction2 = (-torch.expm1(step * math.log(beta)) for beta in betas)
+    adaptive = correction2.sqrt() / correction1
+    if not rectify:
+        return torch.zeros_like(step), adaptive
+    longest = 2.0 / (1.0 - betas[1]) - 1.0
+    length = longest - 2.0 * step * (1.0 - correction2) / correction2
+    known = length >= 5.0
+    scale = (longest - 4.0) * (longest - 2.0) / longest
+    usable = torch.where(known, length, 5.0)
+    rectification = ((usable - 4.0) * (usable - 2.0) / usable / scale).sqrt()
+    zero = torch.zeros_like(step)
+    return (
+        torch.where(known, zero, 1.0 / correction1),
+        torch.where(known, adaptive * rectification, zero),
+    )
+
+
+def build_optimizer(
+    name: str, params: Iterable[Tensor], lr: float, weight_decay: float
+) -> Optimizer:
+    """Return the optimizer called `name`; sgd has momentum 0.9."""
+    if name == "adabelief":
+        return AdaBelief(params, lr=lr, weight_decay=weight_decay)
+    if name == "adamw":
+        return AdamW(params, lr=lr, weight_decay=weight_decay)
+    if name == "sgd":
+        return SGD(params, lr=lr, weight_decay=weight_decay, momentum=0.9)
+    raise ValueError(f"optimizer must be one of ['adabelief', 'adamw', 'sgd'], got {name!r}")
+
+
+def learning_rate(
+    *,
+    base: float,
+    step: int,
+    steps_per_epoch: int,
+    milestones: Sequence[int],
+    gamma: float,
+    warmup_epochs: float,
+) -> float:
+    """Return the learning rate of the update that follows `step` updates.
+
+    It rises linearly to `base` over the warm-up, whose first update has a rate above 0, and is
+    multiplied by `gamma` from each of the ascending milestones on, counted in finished epochs.
+    """
+    warmup_steps = warmup_epochs * steps_per_epoch
+    warmth = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
+    return base * warmth * gamma ** bisect_right(sorted(milestones), step / steps_per_epoch)

@@ -1,0 +1,93 @@
+"""Pictures of runs: training curves, sheets of network inputs, pose axes on faces."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from hmtl.pose import to_matrix
+
+Pixels = npt.NDArray[np.uint8]
+
+# Colours of the head's axes: right-left, down, facing. HopeNet's drawings have the same.
+AXIS_COLORS = ("#d62728", "#2ca02c", "#1f77b4")
+
+# One per run, told apart by people who do not see red and green as different.
+_RUN_COLORS = ("#0b6e99", "#d9730d", "#6940a5", "#4d6461")
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def training_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Draw the pose loss by step and the mean MAE by step of runs, given their log entries."""
+    figure = Figure(figsize=(9.0, 3.2))
+    loss_axes, error_axes = figure.subplots(1, 2)
+    for color, (name, entries) in zip(_RUN_COLORS, logs.items(), strict=False):
+        steps = [entry for entry in entries if entry["event"] == "step"]
+        evals = [e for e in entries if e["event"] == "eval" and e["protocol"] == "hopenet"]
+        loss_axes.plot(
+            [e["step"] for e in steps], [e["pose"] for e in steps], color=color, label=name
+        )
+        error_axes.plot(
+            [e["step"] for e in evals],
+            [e["mae"]["mean"] for e in evals],
+            color=color,
+            marker="o",
+            label=name,
+        )
+    for axes, title in (
+        (loss_axes, "pose loss"),
+        (error_axes, "mean MAE on the test set, degrees"),
+    ):
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_xlabel("step")
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    return figure
+
+
+def image_sheet(images: Pixels, *, columns: int, captions: Sequence[str] = ()) -> Figure:
+    """Lay out images (N, S, S, 3), each under its caption."""
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.5 * columns, (1.75 if captions else 1.5) * rows))
+    for place, image in enumerate(images):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        axes.imshow(image)
+        axes.axis("off")
+        if captions:
+            axes.set_title(captions[place], fontsize=7)
+    return figure
+
+
+def pose_sheet(images: Pixels, poses: Mapping[str, npt.NDArray[Any]], *, columns: int) -> Figure:
+    """Draw the axes of poses (N, 3) in degrees on images (N, S, S, 3); later names lie on top.
+
+    The first pose is drawn thin and dashed, the others solid.
+    """
+    figure = image_sheet(images, columns=columns)
+    size = images.shape[1]
+    for place, axes in enumerate(figure.axes):
+        for order, values in enumerate(poses.values()):
+            matrix = to_matrix(values[place])
+            for axis, color in enumerate(AXIS_COLORS):
+                # The picture shows x to the right and y down; z comes towards the viewer.
+                tip = size / 2 + 0.42 * size * matrix[:2, axis]
+                axes.plot(
+                    [size / 2, tip[0]],
+                    [size / 2, tip[1]],
+                    color=color,
+                    linewidth=1.0 if order == 0 else 2.0,
+                    linestyle=":" if order == 0 else "-",
+                )
+        axes.set_xlim(-0.5, size - 0.5)
+        axes.set_ylim(size - 0.5, -0.5)
+    return figure

@@ -1,0 +1,321 @@
+"""One process's part of a training run: the loop over epochs and steps."""
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+
+from hmtl import __version__, checkpoint
+from hmtl.assemble import (
+    WEIGHTS,
+    build_model,
+    build_task_weighting,
+    choose_precision,
+    initialise,
+    training_loader,
+    usable_samples,
+)
+from hmtl.config import Config
+from hmtl.data import Batch, Dataset
+from hmtl.errors import ConfigError, RunError
+from hmtl.evaluate import dataset_name, evaluate
+from hmtl.losses import multi_task_loss
+from hmtl.meter import LossMeter
+from hmtl.optim import build_optimizer, learning_rate
+from hmtl.progress import Reporter
+from hmtl.runlog import RunLog
+
+LAST = Path("checkpoints") / "last.pt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a training run ended."""
+
+    step: int
+    """Updates done."""
+    epoch: int
+    """Epochs finished."""
+    stopped_by: str
+    """The signal that asked for an early end, all work saved; "" for a finished run."""
+
+
+class Trainer:
+    """The network, its optimizer, its loader, and where they stand."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: Dataset,
+        *,
+        out: Path,
+        device: torch.device,
+        log: RunLog,
+        show: Reporter,
+        stop: Callable[[], str],
+    ) -> None:
+        """Build everything on `device`, with random weights; `stop` names a signal that came."""
+        self.config, self.out, self.device = config, out, device
+        self.log, self.show, self.stop = log, show, stop
+        self.data = usable_samples(config, data)
+        self.out_of_range = len(data) - len(self.data)
+        self.precision = choose_precision(config.train.amp, device)
+        self.model = build_model(config).to(device).to(memory_format=torch.channels_last)
+        self.weighting = build_task_weighting(config, self.model).to(device)
+        self.optimizer = build_optimizer(
+            config.train.optimizer,
+            [*self.model.parameters(), *self.weighting.parameters()],
+            config.train.lr,
+            config.train.weight_decay,
+        )
+        # Only float16 gradients need scaling: bfloat16 has the range of float32.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
+        self.meter = LossMeter(device)
+        self.step = self.epoch = self.done = 0
+        self.saved_step: int | None = None
+        self.saved_at = time.monotonic()
+        self.loader = training_loader(config, self.data, device)
+        self.writer = checkpoint.Writer()
+
+    def close(self) -> None:
+        """Finish the pending checkpoint and end the loader's threads."""
+        self.writer.close()
+        self.loader.close()
+
+    def run(
+        self,
+        state: dict[str, Any] | None,
+        validation: Sequence[Dataset],
+        *,
+        allow_changes: bool = False,
+    ) -> Outcome:
+        """Train from a checkpoint's state, or from the start, to the end or a signal.
+
+        `allow_changes` lets the epoch begin anew where the loader cannot go on in the middle of it.
+        """
+        torch.manual_seed(self.config.train.seed)
+        if state is None:
+            initialise(self.model, self.config)
+        else:
+            self._restore(state, allow_changes=allow_changes)
+        self._announce(validation)
+        for epoch in range(self.epoch, self.config.train.epochs):
+            self._run_epoch(epoch)
+            if self.stop():
+                self._save()
+                break
+            self._end_epoch(validation)
+        self.writer.wait()
+        return self._conclude()
+
+    def _run_epoch(self, epoch: int) -> None:
+        """Train one epoch, or what is left of it, up to a signal."""
+        self.epoch = epoch
+        self.loader.set_epoch(epoch)
+        self.model.train()
+        self.meter.begin_epoch()
+        # Counted apart from the step: a resumed run may have other batches than before.
+        self.done = self.loader.state_dict()["samples"] // self.config.train.batch_size
+        batches = iter(self.loader)
+        while not self.stop():
+            with self.meter.waiting():
+                batch = next(batches, None)
+            if batch is None:
+                break
+            self._update(batch)
+            self._after_update()
+
+    def _update(self, batch: Batch) -> None:
+        """Do one update. Nothing in it waits for the device."""
+        settings = self.config.train
+        rate = learning_rate(
+            base=settings.lr,
+            step=self.epoch * len(self.loader) + self.done,
+            steps_per_epoch=len(self.loader),
+            milestones=settings.milestones,
+            gamma=settings.gamma,
+            warmup_epochs=settings.warmup_epochs,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses = self._losses(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self.scaler.scale(losses["loss"]))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        self.done += 1
+        self.meter.add(losses, self.step, len(batch))
+
+    def _losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        with torch.autocast(
+            self.device.type, dtype=self.precision, enabled=self.precision is not None
+        ):
+            outputs = self.model(batch.normalized(dtype=self.precision))
+        return multi_task_loss(
+            outputs,
+            batch.pose,
+            batch.permutation,
+            batch.turns,
+            batch.puzzled,
+            weighting=self.weighting,
+            alpha=self.config.loss.alpha,
+            regression=self.config.loss.regression,
+            bin_width=self.config.model.bin_width,
+        )
+
+    def _after_update(self) -> None:
+        """Show, log and save where it is time for it."""
+        settings = self.config.train
+        self.show.step(self.step, self.epoch)
+        if self.step % settings.log_steps == 0:
+            self._refuse_non_finite()
+            figures = self.meter.window()
+            rate = self.optimizer.param_groups[0]["lr"]
+            self.log.write("step", self.step, epoch=self.epoch, lr=rate, **figures.flat())
+            self.show.figures(self.step, figures, rate)
+        minutes = (time.monotonic() - self.saved_at) / 60.0
+        if (settings.checkpoint_steps and self.step % settings.checkpoint_steps == 0) or (
+            0.0 < settings.checkpoint_minutes <= minutes
+        ):
+            self._save()
+
+    def _end_epoch(self, validation: Sequence[Dataset]) -> None:
+        """Log the epoch, evaluate, and save the checkpoint and the weights."""
+        self._refuse_non_finite()
+        figures = self.meter.epoch()
+        self.log.write("epoch", self.step, epoch=self.epoch, **figures.flat())
+        entries = [
+            entry
+            for dataset in validation
+            for entry in evaluate(self.model.pose_network(), dataset, self.config)
+        ]
+        for entry in entries:
+            self.log.write("eval", self.step, epoch=self.epoch, **entry)
+        self.epoch += 1
+        self.show.epoch(self.epoch, self.config.train.epochs, figures, entries)
+        self._save(with_weights=True)
+
+    def _refuse_non_finite(self) -> None:
+        """Raise RunError if a loss so far was not finite; waits for the device."""
+        step = self.meter.first_bad_step()
+        if step is None:
+            return
+        self.writer.wait()
+        self.log.write("end", self.step, reason=f"loss not finite at step {step}")
+        last = (
+            "there is no checkpoint yet"
+            if self.saved_step is None
+            else f"the last checkpoint is of step {self.saved_step} in {self.out / LAST}"
+        )
+        raise RunError(f"loss is not finite at step {step} of {self.out}: {last}")
+
+    def _save(self, *, with_weights: bool = False) -> None:
+        """Take the state as it is now and write it beside the training."""
+        self._refuse_non_finite()
+        config, step, out = self.config, self.step, self.out
+        weights = checkpoint.snapshot(self.model.weights()) if with_weights else None
+        state = checkpoint.snapshot(self._state())
+
+        def write() -> None:
+            if weights is not None:
+                checkpoint.save_weights(out / WEIGHTS, weights, config, step)
+            checkpoint.save(out / LAST, state)
+
+        self.writer.submit(write)
+        self.saved_step, self.saved_at = step, time.monotonic()
+
+    def _state(self) -> dict[str, Any]:
+        on_gpu = self.device.type == "cuda"
+        return {
+            "model": self.model.state_dict(),
+            "weighting": self.weighting.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": {
+                "cpu": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state(self.device) if on_gpu else None,
+            },
+            "loader": self.loader.state_dict(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "threads": torch.get_num_threads(),
+            "config": self.config.as_dict(),
+            "versions": _versions(),
+        }
+
+    def _restore(self, state: dict[str, Any], *, allow_changes: bool) -> None:
+        for name in ("model", "weighting", "optimizer", "scaler"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step, self.epoch = state["step"], state["epoch"]
+        self.saved_step = self.step
+        try:
+            self.loader.load_state_dict(state["loader"])
+        except ConfigError as error:
+            if not allow_changes:
+                raise
+            self.show.say(f"{error}: epoch {self.epoch + 1} starts anew")
+            self.loader.set_epoch(self.epoch)
+        torch.set_rng_state(state["rng"]["cpu"])
+        if self.device.type == "cuda" and state["rng"]["cuda"] is not None:
+            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
+
+    def _announce(self, validation: Sequence[Dataset]) -> None:
+        """Write the start line, and say what is trained on what."""
+        on_gpu = self.device.type == "cuda"
+        device = torch.cuda.get_device_name(self.device) if on_gpu else "cpu"
+        self.log.write(
+            "start",
+            self.step,
+            epoch=self.epoch,
+            config=self.config.digest(),
+            versions=_versions(),
+            device=device,
+            threads=torch.get_num_threads(),
+            precision=str(self.precision or torch.float32).removeprefix("torch."),
+            engine=self.loader.stats()["engine"],
+            data={
+                "name": dataset_name(self.data),
+                "layout": self.data.layout,
+                "samples": len(self.data),
+                "out_of_range": self.out_of_range,
+                "subjects": len(np.unique(self.data.subject)),
+            },
+            validation=[dataset_name(dataset) for dataset in validation],
+        )
+        left_out = f" ({self.out_of_range} left out beyond ±99°)" if self.out_of_range else ""
+        self.show.say(
+            f"{self.config.model.backbone} {self.config.model.head}, "
+            f"pretext {self.config.pretext.task}: {len(self.data)} samples{left_out}, {device}, "
+            f"{torch.get_num_threads()} threads, from step {self.step}"
+        )
+        self.show.begin(self.config.train.epochs * len(self.loader), self.step)
+
+    def _conclude(self) -> Outcome:
+        """Write the end line, list the bad samples, and say how it ended."""
+        bad = self.loader.stats()["bad"]
+        stopped_by = self.stop() if self.epoch < self.config.train.epochs else ""
+        self.log.write("end", self.step, reason=stopped_by or "finished", bad=bad)
+        if bad:
+            self.show.say(f"{len(bad)} bad samples were replaced:")
+        for entry in bad:
+            self.show.say(f"  {entry['reason']}")
+        how = f"stopped by {stopped_by}" if stopped_by else "finished"
+        self.show.say(f"{how} at step {self.step}: {self.out}")
+        return Outcome(step=self.step, epoch=self.epoch, stopped_by=stopped_by)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "hmtl": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": str(torchvision.__version__),
+        "numpy": np.__version__,
+    }

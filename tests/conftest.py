@@ -1,0 +1,50 @@
+"""What all tests share: which code is tested, and what must be there for marked ones."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from trees import link_tree
+
+# After a plain install the checkout's `hmtl` has no compiled core: test what is installed.
+_CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _CHECKOUT]
+
+_REQUIRED = set(filter(None, os.environ.get("HMTL_REQUIRE", "").split(",")))
+
+
+def _missing(marker: str) -> str | None:
+    """Say why tests with this marker cannot run here, or None where they can."""
+    if marker == "data":
+        root = os.environ.get("HMTL_DATA")
+        if root is None:
+            return "HMTL_DATA does not name a folder with real data sets"
+        return None if Path(root).is_dir() else f"HMTL_DATA names {root}, which is no folder"
+    import torch  # noqa: PLC0415 — only a session with GPU tests pays for it
+
+    return None if torch.cuda.is_available() else "there is no CUDA device"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for marker in ("data", "gpu"):
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if not marked or marker in _REQUIRED:
+            continue
+        if reason := _missing(marker):
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def realdata(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of links to the real samples, so that nothing is written beside them."""
+    if reason := _missing("data"):
+        pytest.fail(f"HMTL_REQUIRE demands real data: {reason}")
+    return link_tree(Path(os.environ["HMTL_DATA"]), tmp_path_factory.mktemp("realdata"))
+
+
+@pytest.fixture(autouse=True)
+def _gpu_if_required(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("gpu") and (reason := _missing("gpu")):
+        pytest.fail(f"HMTL_REQUIRE demands a GPU: {reason}")

@@ -1,0 +1,227 @@
+"""The command line: exit codes, one-line errors, what each command writes."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures_data import write_300w_lp
+
+from hmtl.assemble import build_model
+from hmtl.checkpoint import save_weights
+from hmtl.cli.main import COMMANDS, run
+from hmtl.cli.options import select_subjects
+from hmtl.config import load_preset, preset_names
+from hmtl.data import open_dataset
+from hmtl.errors import ConfigError, DataError
+
+SMALL = ["--set", "model.backbone=resnet18", "--set", "data.size=32", "--set=train.batch_size=4"]
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_300w_lp(tmp_path_factory.mktemp("data"), count=9, subjects=3, size=48)
+
+
+@pytest.fixture
+def untrained(tmp_path: Path) -> Path:
+    """A run folder with the weights a run starts from."""
+    config = load_preset("table2/sl-aug1").config.updated(
+        {"model.backbone": "resnet18", "data.size": 32, "train.batch_size": 4}
+    )
+    run_folder = tmp_path / "run"
+    save_weights(run_folder / "weights.safetensors", build_model(config).weights(), config, 0)
+    return run_folder
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int, *arguments: object) -> str:
+    """Run a command that must fail with `code`; return its one line on stderr."""
+    assert run([str(argument) for argument in arguments]) == code
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def test_the_help_is_quick_and_imports_no_torch() -> None:
+    code = (
+        "import sys\nfrom hmtl.cli.main import run\n"
+        "assert run(['--help']) == 0\n"
+        "assert not {'torch', 'numpy', 'rich'} & sys.modules.keys()"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    for name, (_, text) in COMMANDS.items():
+        assert name in shown
+        assert text in shown
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--data DIR" in shown
+    assert f"Example: hmtl {command}" in shown
+
+
+def test_the_module_runs_like_the_command() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "hmtl", "--version"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.startswith("hmtl, version ")
+
+
+def test_train_lists_the_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == preset_names()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fly"], "No such command 'fly'"),
+        (["train", "--fly"], "No such option"),
+        (["train"], "a PRESET is missing"),
+        (["train", "table2/nothing"], "unknown preset 'table2/nothing', expected"),
+        (["train", "table2/sl-aug1"], "--data is missing"),
+        (["train", "table2/sl-aug1", "--data", "x"], "--out is missing"),
+        (["train", "table2/sl-aug1", "--set", "train.lr=x", "--data", "x"], "must be a number"),
+        (["train", "table2/sl-aug1", "--set", "train.x=1"], "unknown config key 'train.x'"),
+        (["eval", "run"], "Missing option '--data'"),
+        (["eval", "run", "--data", "x", "--protocol", "mine"], "unknown protocol 'mine'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(capsys, 2, *arguments)
+
+
+def test_data_that_are_not_there_are_exit_code_1(
+    untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    preset = "table2/sl-aug1"
+    assert "nowhere" in refused(
+        capsys, 1, "train", preset, "--data", nowhere, "--out", tmp_path / "x"
+    )
+    assert "nowhere" in refused(capsys, 1, "eval", untrained, "--data", nowhere)
+    assert "weights.safetensors does not exist" in refused(
+        capsys, 1, "eval", nowhere, "--data", nowhere
+    )
+
+
+def test_a_bad_image_ends_training_with_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_300w_lp(tmp_path / "data", count=4, subjects=2, size=48)
+    broken = sorted(root.rglob("*.jpg"))[0]
+    broken.write_bytes(broken.read_bytes()[:200])
+    arguments = ["train", "table2/sl-aug1", *SMALL, "--data", root, "--out", tmp_path / "run"]
+    assert broken.name in refused(capsys, 1, *arguments)
+
+
+def test_an_error_shows_its_origin_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HMTL_DEBUG", "1")
+    with pytest.raises(ConfigError, match="unknown preset"):
+        run(["train", "table2/nothing"])
+
+
+def test_a_dry_run_shows_settings_and_counts_and_trains_nothing(
+    data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = ["train", "table2/hmtl-puzzle2-aug1", *SMALL, "--data", str(data_root)]
+    assert run([*arguments, "--val", str(data_root), "--out", str(out), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert 'backbone = "resnet18"' in shown
+    assert "training: 9 of 9 samples" in shown
+    assert "validation: 9 samples" in shown
+    assert "parameters: 15,384,342 in training, 11,278,086 at evaluation" in shown
+    assert not out.exists()
+
+
+def test_training_takes_the_listed_samples_of_the_named_subjects(
+    data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tmp_path / "names.txt"
+    stems = sorted(path.with_suffix("") for path in data_root.rglob("*.jpg"))[:5]
+    names.write_text("\n".join(stem.relative_to(data_root).as_posix() for stem in stems))
+    arguments = ["train", "table2/sl-aug1", *SMALL, "--data", str(data_root), "--dry-run"]
+    assert run([*arguments, "--list", str(names)]) == 0
+    assert "training: 5 of 5 samples" in capsys.readouterr().out
+    assert run([*arguments, "--list", str(names), "--subjects", "1"]) == 0
+    assert "training: 3 of 3 samples" in capsys.readouterr().out
+
+
+def test_subjects_are_chosen_by_name_or_by_count(data_root: Path) -> None:
+    data = open_dataset(data_root)
+    first, second, _ = data.subjects
+    assert len(select_subjects(data, "2")) == 6
+    assert set(select_subjects(data, f"{second}, {first}").subject) == {0, 1}
+    with pytest.raises(ConfigError, match="--subjects must be 1 to 3 or names, got 4"):
+        select_subjects(data, "4")
+    with pytest.raises(DataError, match="subject 'nobody' is not in"):
+        select_subjects(data, f"{first},nobody")
+
+
+def test_eval_prints_a_table_and_keeps_the_results(
+    untrained: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["eval", str(untrained), "--data", str(data_root)]
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("protocol", "skipped", "crop", "geodesic", "paper-full"))
+    results = json.loads((untrained / "results.json").read_text())
+    assert [entry["protocol"] for entry in results] == ["hopenet", "paper-full"]
+    assert results[0]["n"] == 9
+    assert results[0]["mae"].keys() == {"yaw", "pitch", "roll", "mean"}
+    assert f"{results[0]['mae']['mean']:.3f}" in shown
+
+    assert run([*arguments, "--protocol", "wrapped", "--crop", "visible"]) == 0
+    assert run([*arguments, "--protocol", "hopenet", "--crop", "visible"]) == 0
+    results = json.loads((untrained / "results.json").read_text())
+    assert [(entry["protocol"], entry["crop"]) for entry in results] == [
+        ("hopenet", "visible"),
+        ("paper-full", "hopenet"),
+        ("wrapped", "visible"),
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_trains_is_evaluated_and_is_not_overwritten(
+    data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = ["train", "table2/sl-aug1", *SMALL, "--set", "train.epochs=1"]
+    arguments += ["--data", str(data_root), "--val", str(data_root), "--out", str(out)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert run(arguments) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert "finished at step 2" in capsys.readouterr().out
+    assert run(["eval", str(out), "--data", str(data_root)]) == 0
+    capsys.readouterr()
+    assert "--resume" in refused(capsys, 2, *arguments)
+    assert run([*arguments, "--resume"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert "changes train.lr from 0.001 to 0.1" in refused(
+        capsys, 2, *arguments, "--resume", "--set", "train.lr=0.1"
+    )
+
+
+@pytest.mark.data
+def test_real_samples_are_evaluated(
+    untrained: Path, realdata: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "AFLW2000"
+    shutil.copytree(realdata / "AFLW2000", copy, ignore=shutil.ignore_patterns(".*"))
+    assert run(["eval", str(untrained), "--data", str(copy)]) == 0
+    assert "AFLW2000" in capsys.readouterr().out

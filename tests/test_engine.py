@@ -1,0 +1,453 @@
+"""Training runs: what they leave behind, how they stop and go on."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fixtures_data import write_300w_lp, write_labels
+from rich.console import Console
+
+from hmtl import checkpoint, engine
+from hmtl.assemble import (
+    build_model,
+    choose_device,
+    choose_precision,
+    evaluation_loader,
+    initialise,
+    load_network,
+)
+from hmtl.config import Config, load_preset, read_config
+from hmtl.data import Dataset, open_dataset
+from hmtl.errors import ConfigError, RunError
+from hmtl.evaluate import evaluate, predict, pretext_accuracy
+from hmtl.meter import Figures
+from hmtl.progress import Reporter
+from hmtl.runlog import read_log
+
+CPU = torch.device("cpu")
+# Small enough to train in a second on one core.
+TINY = {
+    "model.backbone": "resnet18",
+    "data.size": 32,
+    "train.batch_size": 4,
+    "train.epochs": 2,
+    "train.log_steps": 2,
+    "train.deterministic": True,
+    "train.milestones": [1],
+    "pretext.grid": 2,
+    "pretext.branch_point": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Keep torch's threads from waiting for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_300w_lp(tmp_path_factory.mktemp("train"), count=13, subjects=3, size=48, seed=1)
+
+
+@pytest.fixture(scope="module")
+def validation_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_300w_lp(tmp_path_factory.mktemp("val"), count=5, subjects=2, size=48, seed=2)
+
+
+@pytest.fixture(scope="module")
+def data(data_root: Path) -> Dataset:
+    return open_dataset(data_root)
+
+
+@pytest.fixture(scope="module")
+def validation(validation_root: Path) -> Dataset:
+    return open_dataset(validation_root)
+
+
+def tiny(preset: str = "table2/hmtl-puzzle2-aug1", **changes: object) -> Config:
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return load_preset(preset).config.updated(TINY | dotted)
+
+
+def quiet() -> Reporter:
+    return Reporter(Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def run(data: Dataset, validation: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two epochs of three steps."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("run")
+    outcome = engine.train(tiny(), data=data, out=out, validation=[validation], reporter=quiet())
+    torch.set_num_threads(before)
+    assert (outcome.step, outcome.epoch, outcome.stopped_by) == (6, 2, "")
+    return out
+
+
+class Interrupting(Reporter):
+    """Raises after a step, as a fault in the middle of a run would."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(Console(quiet=True))
+        self._at = at
+
+    def step(self, step: int, epoch: int) -> None:
+        super().step(step, epoch)
+        if step == self._at:
+            raise KeyboardInterrupt
+
+
+def final_weights(run: Path) -> dict[str, torch.Tensor]:
+    return dict(checkpoint.load_weights(run / "weights.safetensors").tensors)
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
+
+
+def test_a_run_leaves_the_files_that_others_read(run: Path) -> None:
+    found = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    assert found == {
+        ".lock",
+        "config.toml",
+        "log.jsonl",
+        "checkpoints/last.pt",
+        "weights.safetensors",
+    }
+    assert read_config(run / "config.toml") == tiny()
+
+
+def test_the_log_tells_the_run_from_start_to_end(run: Path, validation: Dataset) -> None:
+    entries = read_log(run / "log.jsonl")
+    assert [(entry["event"], entry["step"]) for entry in entries] == [
+        ("start", 0),
+        ("step", 2),
+        ("epoch", 3),
+        ("eval", 3),
+        ("eval", 3),
+        ("step", 4),
+        ("step", 6),
+        ("epoch", 6),
+        ("eval", 6),
+        ("eval", 6),
+        ("end", 6),
+    ]
+    start, first = entries[0], entries[1]
+    assert start["data"]["samples"] == 13
+    assert start["threads"] == 1
+    assert start["versions"]["torch"] == torch.__version__
+    assert start["config"] == tiny().digest()
+    assert {"loss", "pose", "yaw", "pitch", "roll", "puzzle", "images_per_s"} <= first.keys()
+    assert first["loss"] == pytest.approx(first["pose"] + 50 * first["puzzle"], rel=1e-4)
+    assert 0.0 <= first["wait_share"] <= 1.0
+    assert [entry["lr"] for entry in entries if entry["event"] == "step"] == [
+        0.001,
+        pytest.approx(0.0001),
+        pytest.approx(0.0001),
+    ]
+    evals = [entry for entry in entries if entry["event"] == "eval"]
+    assert {entry["protocol"] for entry in evals} == {"hopenet", "paper-full"}
+    assert {entry["dataset"] for entry in evals} == {validation.root.name}
+
+
+def test_the_weights_are_those_that_were_evaluated(run: Path, validation: Dataset) -> None:
+    network, config = load_network(run, CPU)
+    assert config == tiny()
+    logged = [entry for entry in read_log(run / "log.jsonl") if entry["event"] == "eval"][-2:]
+    for entry, before in zip(evaluate(network, validation, config), logged, strict=True):
+        assert entry["mae"]["mean"] == pytest.approx(before["mae"]["mean"], abs=1e-4)
+
+
+def test_predictions_come_in_the_order_of_the_rows(run: Path, validation: Dataset) -> None:
+    network, config = load_network(run, CPU)
+    whole = predict(network, validation, config)
+    assert whole.valid.all()
+    order = np.array([3, 0, 4])
+    part = predict(network, validation.subset(order), config)
+    np.testing.assert_allclose(part.pose, whole.pose[order], atol=1e-4)
+
+
+def test_a_sample_that_cannot_be_read_is_left_out_and_counted(run: Path, tmp_path: Path) -> None:
+    root = write_300w_lp(tmp_path, count=4, subjects=2, size=48, seed=3)
+    broken = sorted(root.rglob("*.jpg"))[1]
+    broken.write_bytes(broken.read_bytes()[:300])
+    network, config = load_network(run, CPU)
+    config = config.updated({"data.on_error": "substitute"})
+    entry = evaluate(network, open_dataset(root), config, names=["paper-full"])[0]
+    assert (entry["n"], entry["invalid"]) == (3, 1)
+
+
+def test_the_pretext_accuracy_counts_cells(data: Dataset) -> None:
+    config = tiny("table2/hmtl-puzzle-rotation2-aug1")
+    model = build_model(config).eval()
+    right, cells = 0, 0
+    with torch.inference_mode():
+        for batch in evaluation_loader(config, data, CPU, puzzled=True):
+            for row in range(len(batch)):
+                answer = model(batch.normalized())
+                for cell in range(4):
+                    right += int(answer.puzzle[row, cell].argmax() == batch.permutation[row, cell])
+                    cells += 1
+    accuracy = pretext_accuracy(model, data, config)
+    assert accuracy["puzzle"] == pytest.approx(right / cells)
+    assert accuracy.keys() == {"puzzle", "rotation"}
+    assert pretext_accuracy(build_model(tiny("table2/sl-aug1")), data, config) == {}
+
+
+def test_the_arms_of_one_seed_start_with_the_same_bits() -> None:
+    arms = [
+        build_model(tiny(f"table5/{name}")).weights()
+        for name in ("sl", "hmtl-puzzle3", "hmtl-puzzle3-without-heads")
+    ]
+    assert same(arms[0], arms[1])
+    assert same(arms[0], arms[2])
+    assert not same(arms[0], build_model(tiny("table5/sl", train__seed=1)).weights())
+
+
+def test_labels_beyond_the_bins_are_left_out_and_counted(tmp_path: Path) -> None:
+    root = write_300w_lp(tmp_path / "data", count=9, subjects=3, size=48, seed=4)
+    labels = sorted(root.rglob("*.mat"))
+    write_labels(labels[2], (120.0, 0.0, 0.0), 48)
+    write_labels(labels[5], (0.0, 99.0, 0.0), 48)
+    engine.train(
+        tiny(train__epochs=1, train__optimizer="sgd"),
+        data=open_dataset(root),
+        out=tmp_path / "run",
+        reporter=quiet(),
+    )
+    start = read_log(tmp_path / "run" / "log.jsonl")[0]
+    assert (start["data"]["samples"], start["data"]["out_of_range"]) == (8, 1)
+
+
+def test_a_broken_run_goes_on_in_mid_epoch_to_the_same_weights(
+    run: Path, data: Dataset, validation: Dataset, tmp_path: Path
+) -> None:
+    settings = tiny(train__checkpoint_steps=4)
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(
+            settings, data=data, out=tmp_path, validation=[validation], reporter=Interrupting(5)
+        )
+    # Step 4 is in the middle of the second epoch; step 5 is done twice.
+    assert checkpoint.load(tmp_path / "checkpoints" / "last.pt")["step"] == 4
+    outcome = engine.train(
+        settings,
+        data=data,
+        out=tmp_path,
+        validation=[validation],
+        resume=True,
+        reporter=quiet(),
+    )
+    assert outcome.step == 6
+    assert same(final_weights(run), final_weights(tmp_path))
+    starts = [entry for entry in read_log(tmp_path / "log.jsonl") if entry["event"] == "start"]
+    assert [entry["step"] for entry in starts] == [0, 4]
+
+
+@pytest.mark.slow
+def test_a_run_broken_between_the_last_step_and_the_evaluation_evaluates(
+    run: Path, data: Dataset, validation: Dataset, tmp_path: Path
+) -> None:
+    settings = tiny(train__checkpoint_steps=3)
+    reporter = Interrupting(4)
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(settings, data=data, out=tmp_path, validation=[validation], reporter=reporter)
+    path = tmp_path / "checkpoints" / "last.pt"
+    state = checkpoint.load(path)
+    # As if the kill had come after the third step's checkpoint and before the epoch's.
+    state["epoch"] = 0
+    state["loader"] |= {"epoch": 0, "samples": 12}
+    checkpoint.save(path, state)
+    engine.train(
+        settings, data=data, out=tmp_path, validation=[validation], resume=True, reporter=quiet()
+    )
+    assert same(final_weights(run), final_weights(tmp_path))
+    events = [(e["event"], e["step"]) for e in read_log(tmp_path / "log.jsonl")]
+    assert events.count(("eval", 3)) == 2
+    assert events.count(("epoch", 3)) == 1
+
+
+def test_resuming_a_finished_run_does_nothing(run: Path, data: Dataset) -> None:
+    before = (run / "log.jsonl").read_bytes()
+    outcome = engine.train(tiny(), data=data, out=run, resume=True, reporter=quiet())
+    assert (outcome.step, outcome.epoch, outcome.stopped_by) == (6, 2, "")
+    assert (run / "log.jsonl").read_bytes() == before
+
+
+def test_a_run_is_not_overwritten(run: Path, data: Dataset) -> None:
+    with pytest.raises(ConfigError, match="must be an empty folder, or a run to --resume"):
+        engine.train(tiny(), data=data, out=run, reporter=quiet())
+
+
+def test_resuming_names_changed_settings(run: Path, data: Dataset) -> None:
+    with pytest.raises(
+        ConfigError, match=r"train\.epochs from 2 to 3, train\.lr from 0\.001 to 0\.1: --allow"
+    ):
+        engine.train(
+            tiny(train__lr=0.1, train__epochs=3),
+            data=data,
+            out=run,
+            resume=True,
+            reporter=quiet(),
+        )
+
+
+@pytest.mark.slow
+def test_resuming_with_another_batch_size_begins_the_epoch_anew(
+    data: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(
+            tiny(train__checkpoint_steps=4), data=data, out=tmp_path, reporter=Interrupting(5)
+        )
+    outcome = engine.train(
+        tiny(train__batch_size=6),
+        data=data,
+        out=tmp_path,
+        resume=True,
+        allow_changes=True,
+        reporter=quiet(),
+    )
+    # One epoch of 3 steps, one step of the second, and that epoch anew in 2 larger steps.
+    assert (outcome.step, outcome.epoch) == (6, 2)
+
+
+def test_resuming_an_empty_folder_starts_and_says_so(data: Dataset, tmp_path: Path) -> None:
+    console = Console(record=True, quiet=False, file=(tmp_path / "said").open("w"), width=200)
+    out = tmp_path / "run"
+    engine.train(
+        tiny(train__epochs=1, train__optimizer="sgd"),
+        data=data,
+        out=out,
+        resume=True,
+        reporter=Reporter(console),
+    )
+    assert f"no checkpoint in {out}: starting at step 0" in console.export_text()
+    console.file.close()
+
+
+def test_a_terminal_shows_a_bar_and_other_outputs_plain_lines() -> None:
+    figures = Figures(
+        losses={"loss": 3.5, "puzzle": 1.25}, images_per_s=40.0, wait_share=0.1, seconds=2.0
+    )
+    shown = {}
+    for terminal in (True, False):
+        file = io.StringIO()
+        with Reporter(Console(file=file, force_terminal=terminal, width=100)) as reporter:
+            reporter.begin(steps=9, done=0)
+            reporter.figures(4, figures, 0.001)
+            reporter.step(4, 1)
+        shown[terminal] = file.getvalue()
+        expected = "loss 3.500 puzzle 1.250, 40 images/s, wait 10 %, lr 0.001"
+        assert expected in shown[terminal]
+    assert "epoch 2" in shown[True]
+    assert shown[False] == f"step 4: {expected}\n"
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"loss is not finite at step [234] of .*: there is no che"):
+        engine.train(
+            tiny(train__lr=1e30, train__log_steps=3), data=data, out=tmp_path, reporter=quiet()
+        )
+    assert not (tmp_path / "checkpoints").exists()
+    assert "not finite" in read_log(tmp_path / "log.jsonl")[-1]["reason"]
+
+
+@pytest.mark.parametrize("weighting", ["uncertainty", "geometric-mean"])
+def test_other_weightings_train(data: Dataset, tmp_path: Path, weighting: str) -> None:
+    config = tiny(loss__weighting=weighting, train__epochs=1, train__optimizer="adamw")
+    assert engine.train(config, data=data, out=tmp_path, reporter=quiet()).step == 3
+
+
+def test_initial_weights_come_from_a_file(run: Path, tmp_path: Path) -> None:
+    trained = final_weights(run)
+    torch.save({"state_dict": trained}, tmp_path / "backbone.pth")
+    for path in (run / "weights.safetensors", tmp_path / "backbone.pth"):
+        config = tiny("table2/sl-aug1", model__init=str(path))
+        model = build_model(config)
+        initialise(model, config)
+        assert torch.equal(model.weights()["conv1.weight"], trained["conv1.weight"])
+        assert not torch.equal(model.weights()["pose.linear.weight"], trained["pose.linear.weight"])
+
+
+def test_initial_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    for init, message in (
+        (str(tmp_path / "other.pth"), r"cannot start a resnet18 from .*other\.pth: .* missing"),
+        (str(tmp_path / "none.pth"), r"'model.init' must be imagenet or a file, got .*none\.pth"),
+    ):
+        config = tiny("table2/sl-aug1", model__init=init)
+        with pytest.raises(ConfigError, match=message):
+            initialise(build_model(config), config)
+
+
+def test_devices_and_precisions_that_are_not_there_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"'train\.device' must name a device, got 'gpu'"):
+        choose_device("gpu")
+    with pytest.raises(ConfigError, match=r"'train\.device' is 'cuda:99', but"):
+        choose_device("cuda:99")
+    with pytest.raises(ConfigError, match="must not be 'fp16' on the CPU"):
+        choose_precision("fp16", CPU)
+    assert choose_precision("auto", CPU) is None
+    assert choose_precision("bf16", CPU) is torch.bfloat16
+
+
+def start_training(out: Path, data_root: Path) -> subprocess.Popen[str]:
+    """Start a run of many steps in a process of its own."""
+    changes = TINY | {"train.epochs": 40, "train.checkpoint_steps": 2, "train.optimizer": "sgd"}
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in changes.items()]
+    command = [sys.executable, "-m", "hmtl", "train", "table2/hmtl-puzzle2-aug1", *settings]
+    return subprocess.Popen(
+        [*command, "--data", str(data_root), "--out", str(out), "--resume"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for_checkpoint(process: subprocess.Popen[str], out: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoints" / "last.pt").exists():
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_a_run_that_goes_on(data_root: Path, tmp_path: Path) -> None:
+    killed = start_training(tmp_path, data_root)
+    wait_for_checkpoint(killed, tmp_path)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    reached = checkpoint.load(tmp_path / "checkpoints" / "last.pt")["step"]
+    assert reached >= 2
+
+    stopped = start_training(tmp_path, data_root)
+    deadline = time.monotonic() + 120
+    while len([e for e in read_log(tmp_path / "log.jsonl") if e["event"] == "start"]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    stopped.send_signal(signal.SIGTERM)
+    said, _ = stopped.communicate(timeout=120)
+    assert stopped.returncode == 75, said
+    entries = read_log(tmp_path / "log.jsonl")
+    assert entries[-1]["event"] == "end"
+    assert entries[-1]["reason"] == "SIGTERM"
+    saved = checkpoint.load(tmp_path / "checkpoints" / "last.pt")["step"]
+    assert saved == entries[-1]["step"] >= reached

@@ -1,0 +1,118 @@
+"""Training on a GPU: precision, transfers, resuming."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures_data import write_300w_lp
+from rich.console import Console
+
+from hmtl import checkpoint, engine
+from hmtl.assemble import build_model
+from hmtl.config import Config, load_preset
+from hmtl.data import Dataset, Loader, open_dataset
+from hmtl.progress import Reporter
+from hmtl.runlog import read_log
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    root = tmp_path_factory.mktemp("train")
+    return open_dataset(write_300w_lp(root, count=48, subjects=6, size=128, seed=1))
+
+
+def settings(**changes: object) -> Config:
+    """Return HMTL with 3×3 puzzles at 224 px, a few steps long."""
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    short = {"train.batch_size": 16, "train.epochs": 1, "train.device": "cuda"}
+    return load_preset("table2/hmtl-puzzle3-aug2").config.updated(short | dotted)
+
+
+class AfterStep(Reporter):
+    """Says nothing, and calls `hook` with the step after every update."""
+
+    def __init__(self, hook: object = None) -> None:
+        super().__init__(Console(quiet=True))
+        self._hook = hook
+
+    def step(self, step: int, epoch: int) -> None:
+        super().step(step, epoch)
+        if callable(self._hook):
+            self._hook(step)
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16", "off"])
+def test_a_resnet50_trains_in_every_precision(data: Dataset, tmp_path: Path, amp: str) -> None:
+    config = settings(train__amp=amp, train__log_steps=1)
+    engine.train(config, data=data, out=tmp_path, reporter=AfterStep())
+    losses = [e["loss"] for e in read_log(tmp_path / "log.jsonl") if e["event"] == "step"]
+    assert len(losses) == 3
+    trained = checkpoint.load_weights(tmp_path / "weights.safetensors").tensors
+    fresh = build_model(config).weights()
+    assert all(torch.isfinite(tensor).all() for tensor in trained.values())
+    assert not torch.equal(trained["conv1.weight"], fresh["conv1.weight"])
+    assert not torch.equal(trained["pose.linear.weight"], fresh["pose.linear.weight"])
+
+
+def test_batches_on_the_gpu_hold_the_bytes_of_those_on_the_cpu(data: Dataset) -> None:
+    def batches(device: str) -> list[tuple[torch.Tensor, ...]]:
+        loader = Loader(data, batch_size=5, size=96, seed=3, prefetch=1, device=device)
+        # Work on the GPU delays the copies, so that memory taken again too early would show.
+        busy = torch.ones(4096, 4096, device="cuda")
+        found = []
+        for batch in loader:
+            busy = busy @ busy / 4096.0
+            assert batch.images.device.type == device
+            found.append((batch.images, batch.pose, batch.permutation))
+        loader.close()
+        return found
+
+    for on_gpu, on_cpu in zip(batches("cuda"), batches("cpu"), strict=True):
+        for first, second in zip(on_gpu, on_cpu, strict=True):
+            assert torch.equal(first.cpu(), second)
+
+
+def test_normalised_images_agree_with_the_cpu(data: Dataset) -> None:
+    batch = next(iter(Loader(data, batch_size=8, size=96)))
+    on_gpu = batch.to("cuda").normalized()
+    torch.testing.assert_close(on_gpu.cpu(), batch.normalized(), atol=1e-5, rtol=0.0)
+    assert on_gpu.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_step_does_not_wait_for_the_gpu(data: Dataset, tmp_path: Path) -> None:
+    def forbid_waiting(step: int) -> None:
+        # The first step sets up kernels and the optimizer's state; the last ends in a checkpoint.
+        torch.cuda.set_sync_debug_mode("error" if step in (3, 4) else "default")
+
+    config = settings(train__batch_size=8, train__amp="bf16")
+    try:
+        outcome = engine.train(config, data=data, out=tmp_path, reporter=AfterStep(forbid_waiting))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert outcome.step == 6
+
+
+def test_a_broken_run_goes_on_to_the_same_weights(data: Dataset, tmp_path: Path) -> None:
+    config = settings(
+        model__backbone="resnet18",
+        data__size=64,
+        train__deterministic=True,
+        train__checkpoint_steps=2,
+        train__amp="bf16",
+    )
+
+    def interrupt(step: int) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    engine.train(config, data=data, out=tmp_path / "whole", reporter=AfterStep())
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(config, data=data, out=tmp_path / "broken", reporter=AfterStep(interrupt))
+    engine.train(config, data=data, out=tmp_path / "broken", resume=True, reporter=AfterStep())
+    whole, broken = (
+        checkpoint.load_weights(tmp_path / name / "weights.safetensors").tensors
+        for name in ("whole", "broken")
+    )
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)

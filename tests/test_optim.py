@@ -1,0 +1,220 @@
+import copy
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from hmtl.optim import AdaBelief, build_optimizer, learning_rate
+
+
+def random_params(seed: int = 0) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    return [nn.Parameter(torch.randn(s, generator=generator)) for s in ((3, 4), (5,), ())]
+
+
+def set_gradients(params: list[nn.Parameter], step: int) -> None:
+    """Give gradients of very different sizes that depend on the parameters too."""
+    generator = torch.Generator().manual_seed(100 + step)
+    for index, param in enumerate(params):
+        noise = torch.randn(param.shape, generator=generator)
+        param.grad = (param.detach() * 0.5 + noise) * 10.0 ** (2 * index - 2)
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.05])
+@pytest.mark.parametrize(("betas", "eps"), [((0.9, 0.999), 1e-14), ((0.8, 0.9), 1e-8)])
+def test_adabelief_goes_the_way_of_timms(rectify, weight_decay, betas, eps):
+    timm_optim = pytest.importorskip("timm.optim")
+    settings = {"lr": 1e-2, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+    ours, theirs = random_params(), random_params()
+    optimizer = AdaBelief(ours, rectify=rectify, **settings)
+    oracle = timm_optim.AdaBelief(theirs, rectify=rectify, **settings)
+    for step in range(40):
+        set_gradients(ours, step)
+        set_gradients(theirs, step)
+        optimizer.step()
+        oracle.step()
+        for own, expected in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(own, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_rectified_steps_begin_as_momentum():
+    param = nn.Parameter(torch.tensor([1.0, 1.0]))
+    optimizer = AdaBelief([param], lr=0.1)
+    param.grad = torch.tensor([2.0, 0.01])
+    optimizer.step()
+    torch.testing.assert_close(param.detach(), torch.tensor([1.0 - 0.2, 1.0 - 0.001]))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_disabled_step_changes_nothing_even_with_infinite_gradients(first):
+    params = random_params()
+    optimizer = AdaBelief(params, weight_decay=0.1)
+    if not first:
+        set_gradients(params, 0)
+        optimizer.step()
+    before = copy.deepcopy([param.detach() for param in params])
+    for param in params:
+        param.grad = torch.full_like(param, float("inf"))
+    optimizer.step(enabled=torch.tensor(False))
+    for param, old in zip(params, before, strict=True):
+        assert torch.equal(param, old)
+        assert torch.isfinite(optimizer.state[param]["mean"]).all()
+    assert optimizer.param_groups[0]["step"].item() == (0 if first else 1)
+
+
+def test_disabled_steps_leave_no_trace_in_the_trajectory():
+    plain, masked = random_params(), random_params()
+    first, second = AdaBelief(plain), AdaBelief(masked)
+    for step in range(12):
+        set_gradients(plain, step)
+        first.step()
+        for param in masked:
+            param.grad = torch.full_like(param, float("nan"))
+        second.step(enabled=torch.tensor(False))
+        set_gradients(masked, step)
+        second.step(enabled=torch.tensor(True))
+    assert all(torch.equal(a, b) for a, b in zip(plain, masked, strict=True))
+
+
+def test_a_tensor_as_rate_is_the_same_as_a_number():
+    plain, tensors = random_params(), random_params()
+    rate = torch.tensor(1e-2, dtype=torch.float64)
+    first, second = AdaBelief(plain, lr=1e-2), AdaBelief(tensors, lr=rate)
+    for step in range(8):
+        set_gradients(plain, step)
+        set_gradients(tensors, step)
+        first.step()
+        second.step()
+    assert all(torch.equal(a, b) for a, b in zip(plain, tensors, strict=True))
+
+
+def test_adabelief_goes_on_from_a_loaded_state(tmp_path):
+    unbroken, broken = random_params(), random_params()
+    whole, first = AdaBelief(unbroken), AdaBelief(broken)
+    for step in range(20):
+        set_gradients(unbroken, step)
+        whole.step()
+        if step == 9:
+            torch.save(first.state_dict(), tmp_path / "state.pt")
+            first = AdaBelief(broken, lr=1.0, rectify=False)
+            first.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+        set_gradients(broken, step)
+        first.step()
+    assert all(torch.equal(a, b) for a, b in zip(unbroken, broken, strict=True))
+
+
+def test_parameters_without_gradient_stay():
+    params = random_params()
+    optimizer = AdaBelief(params, weight_decay=0.1)
+    set_gradients(params, 0)
+    params[1].grad = None
+    before = params[1].detach().clone()
+    optimizer.step()
+    assert torch.equal(params[1], before)
+
+
+def test_adabelief_finds_the_minimum_of_a_parabola():
+    param = nn.Parameter(torch.tensor([5.0, -3.0]))
+    optimizer = AdaBelief([param], lr=0.1)
+    loss = torch.tensor(0.0)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = (param - torch.tensor([1.0, 2.0])).square().sum()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1e-3
+
+
+@pytest.mark.gpu
+def test_adabelief_is_captured_in_a_cuda_graph_and_waits_for_nothing():
+    params = [nn.Parameter(param.detach().cuda()) for param in random_params()]
+    expected = [nn.Parameter(param.detach().clone()) for param in params]
+    optimizer, plain = AdaBelief(params, lr=1e-2), AdaBelief(expected, lr=1e-2)
+    enabled = torch.ones((), dtype=torch.bool, device="cuda")
+    for param in (*params, *expected):
+        param.grad = torch.full_like(param, 0.25)
+    # Moments are made in the first step, which a graph cannot hold.
+    optimizer.step(enabled=enabled)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        optimizer.step(enabled=enabled)
+    for _ in range(9):
+        graph.replay()
+    enabled.fill_(False)
+    graph.replay()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(10):
+            plain.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for param, other in zip(params, expected, strict=True):
+        torch.testing.assert_close(param, other)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"betas": (0.9, 1.0)}, r"betas must lie in \(0, 1\)"), ({"eps": 0.0}, "eps must be above 0")],
+)
+def test_a_wrong_setting_of_adabelief_is_an_error(settings, message):
+    with pytest.raises(ValueError, match=message):
+        AdaBelief(random_params(), **settings)
+
+
+@pytest.mark.parametrize("name", ["adabelief", "adamw", "sgd"])
+def test_optimizers_are_built_by_name(name):
+    optimizer = build_optimizer(name, random_params(), lr=0.25, weight_decay=0.125)
+    group = optimizer.param_groups[0]
+    assert type(optimizer).__name__.lower() == name
+    assert (group["lr"], group["weight_decay"]) == (0.25, 0.125)
+
+
+def test_an_unknown_optimizer_is_an_error():
+    with pytest.raises(ValueError, match=r"optimizer must be one of .*'lion'"):
+        build_optimizer("lion", random_params(), lr=0.1, weight_decay=0.0)
+
+
+def rate_at(step: int, **changes: object) -> float:
+    settings = {
+        "base": 0.001,
+        "steps_per_epoch": 10,
+        "milestones": (20, 100),
+        "gamma": 0.1,
+        "warmup_epochs": 0,
+    }
+    return learning_rate(step=step, **(settings | changes))
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(0, 1e-3), (199, 1e-3), (200, 1e-4), (999, 1e-4), (1000, 1e-5), (5000, 1e-5)],
+)
+def test_the_rate_falls_at_milestones(step, expected):
+    assert rate_at(step) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_rate_rises_over_the_warmup_from_above_0():
+    rates = [rate_at(step, warmup_epochs=2) for step in range(25)]
+    assert rates[0] == pytest.approx(0.001 / 20)
+    assert rates[9] == pytest.approx(0.001 / 2)
+    assert rates[19:] == pytest.approx([0.001] * 6)
+    assert all(a < b for a, b in pairwise(rates[:20]))
+
+
+def test_a_fraction_of_an_epoch_can_be_the_warmup():
+    assert rate_at(0, warmup_epochs=0.5) == pytest.approx(0.001 / 5)
+    assert rate_at(0, warmup_epochs=0.01) == 0.001
+
+
+def test_the_rate_is_torchs_multistep_schedule():
+    optimizer = torch.optim.SGD(random_params(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 5, 5], gamma=0.5)
+    for epoch in range(8):
+        expected = schedule.get_last_lr()[0]
+        ours = rate_at(epoch * 10 + 9, base=0.1, milestones=(2, 5, 5), gamma=0.5)
+        assert math.isclose(ours, expected, rel_tol=1e-12)
+        optimizer.step()
+        schedule.step()
