@@ -115,6 +115,10 @@ class TrainConfig:
     """Decoupled weight decay."""
     optimizer: Literal["adabelief", "adamw", "sgd"] = "adabelief"
     """The rule of the updates."""
+    eps: float = _ranged(1e-14, 1e-30)
+    """Keeps AdaBelief from dividing by 0."""
+    rectify: bool = True
+    """AdaBelief's first five updates are momentum SGD, as in the package the paper used."""
     seed: int = _ranged(0, 0, 2**63 - 1)
     """Seed of the initial weights, the order, the augmentation and dropout."""
     deterministic: bool = False

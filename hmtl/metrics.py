@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl import pose
+from hmtl.errors import RunError
 
 Difference = Literal["plain", "wrapped", "lenient"]
 Summary = dict[str, float | None]
@@ -57,7 +58,7 @@ def summarize(
         )
     if not np.isfinite(predicted).all():
         row = int(np.flatnonzero(~np.isfinite(predicted).all(axis=1))[0])
-        raise ValueError(f"predicted poses must be finite, got {predicted[row]} in row {row}")
+        raise RunError(f"predicted poses must be finite, got {predicted[row]} in row {row}")
     errors = _ERRORS[difference](predicted, target)
     turned = pose.geodesic(predicted, target)
     yaw = np.abs(pose.wrap(target[:, 0]))

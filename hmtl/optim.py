@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
+DEFAULT_EPS = 1e-14
+
 
 class AdaBelief(Optimizer):
     """Adam whose second moment is that of the gradient's deviation from its running mean.
@@ -26,7 +28,7 @@ class AdaBelief(Optimizer):
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-14,
+        eps: float = DEFAULT_EPS,
         weight_decay: float = 0.0,
         rectify: bool = True,
     ) -> None:
@@ -134,11 +136,20 @@ def _step_sizes(step: Tensor, betas: tuple[float, float], rectify: bool) -> tupl
 
 
 def build_optimizer(
-    name: str, params: Iterable[Tensor], lr: float, weight_decay: float
+    name: str,
+    params: Iterable[Tensor],
+    lr: float,
+    weight_decay: float,
+    *,
+    eps: float = DEFAULT_EPS,
+    rectify: bool = True,
 ) -> Optimizer:
-    """Return the optimizer called `name`; sgd has momentum 0.9."""
+    """Return the optimizer called `name`; `eps` and `rectify` are adabelief's.
+
+    sgd has momentum 0.9; adamw torch's eps.
+    """
     if name == "adabelief":
-        return AdaBelief(params, lr=lr, weight_decay=weight_decay)
+        return AdaBelief(params, lr=lr, eps=eps, weight_decay=weight_decay, rectify=rectify)
     if name == "adamw":
         return AdamW(params, lr=lr, weight_decay=weight_decay)
     if name == "sgd":

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hmtl.data.dataset import within_range
 from hmtl.errors import ConfigError, DataError
 from hmtl.metrics import Difference, summarize
-
-REDUCED_LIMIT_DEG = 99.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +81,7 @@ def evaluate(
     rule = find_protocol(protocol)
     predicted, target = np.asarray(predicted), np.asarray(target)
     readable = np.ones(len(target), bool) if valid is None else np.asarray(valid, dtype=bool)
-    kept = readable & ~beyond_limit(target) if rule.reduced else readable
+    kept = readable & within_range(target) if rule.reduced else readable
     if not kept.any():
         raise DataError(
             f"protocol {protocol!r} leaves none of the {len(target)} samples of {dataset}"
@@ -96,8 +95,3 @@ def evaluate(
         "crop": crop,
         **summarize(predicted[kept], target[kept], rule.difference),
     }
-
-
-def beyond_limit(pose: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Return (N,) whether an angle of poses (N, 3) lies beyond ±99 degrees; NaN does not."""
-    return np.asarray((np.abs(np.asarray(pose)) > REDUCED_LIMIT_DEG).any(axis=1))

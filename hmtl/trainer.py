@@ -73,6 +73,8 @@ class Trainer:
             [*self.model.parameters(), *self.weighting.parameters()],
             config.train.lr,
             config.train.weight_decay,
+            eps=config.train.eps,
+            rectify=config.train.rectify,
         )
         # Only float16 gradients need scaling: bfloat16 has the range of float32.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)

@@ -172,6 +172,14 @@ def test_optimizers_are_built_by_name(name):
     assert (group["lr"], group["weight_decay"]) == (0.25, 0.125)
 
 
+def test_adabelief_is_built_with_its_own_settings():
+    optimizer = build_optimizer(
+        "adabelief", random_params(), lr=0.1, weight_decay=0.0, eps=1e-8, rectify=False
+    )
+    group = optimizer.param_groups[0]
+    assert (group["eps"], group["rectify"]) == (1e-8, False)
+
+
 def test_an_unknown_optimizer_is_an_error():
     with pytest.raises(ValueError, match=r"optimizer must be one of .*'lion'"):
         build_optimizer("lion", random_params(), lr=0.1, weight_decay=0.0)

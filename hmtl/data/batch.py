@@ -1,5 +1,6 @@
 """A rendered batch, and the way from its bytes to a network's floats."""
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,12 @@ from torch import Tensor
 
 from hmtl import _core
 
-_COEFFICIENTS = _core.normalize_coefficients()
+
+@functools.cache
+def _coefficients(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return scale and offset (1, 3, 1, 1); kept, because making them waits for the device."""
+    numbers = torch.tensor(_core.normalize_coefficients(), device=device).view(2, 1, 3, 1, 1)
+    return numbers[0], numbers[1]
 
 
 def normalize(
@@ -29,8 +35,7 @@ def normalize(
         )
     wanted = out.dtype if out is not None else dtype or torch.float32
     if images.device.type != "cpu":
-        scale = torch.tensor(_COEFFICIENTS[:3], device=images.device).view(1, 3, 1, 1)
-        offset = torch.tensor(_COEFFICIENTS[3:], device=images.device).view(1, 3, 1, 1)
+        scale, offset = _coefficients(images.device)
         floats = (images * scale + offset).to(wanted)
         return floats if out is None else out.copy_(floats)
 

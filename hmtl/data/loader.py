@@ -125,6 +125,7 @@ class Loader:
         self._counts = {"batches": 0, "samples": 0, "warnings": 0, "wait_s": 0.0}
         self._about = {"engine": engine, "threads": threads}
         self._bad: dict[int, str] = {}
+        self._uploads: deque[tuple[torch.cuda.Event, Batch]] = deque()
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch, the same on every rank."""
@@ -230,7 +231,17 @@ class Loader:
         self._counts["batches"] += 1
         self._counts["samples"] += int(valid.sum())
         self._counts["warnings"] += warnings
-        return batch if self._device.type == "cpu" else batch.to(self._device)
+        return batch if self._device.type == "cpu" else self._upload(batch)
+
+    def _upload(self, batch: Batch) -> Batch:
+        """Copy a batch to the GPU without waiting; its memory is kept until the copy has ended."""
+        uploaded = batch.to(self._device)
+        ended = torch.cuda.Event()
+        ended.record(torch.cuda.current_stream(self._device))
+        self._uploads.append((ended, batch))
+        while self._uploads[0][0].query() and len(self._uploads) > 1:
+            self._uploads.popleft()
+        return uploaded
 
     def _note_bad(self, sample: int, reason: str) -> None:
         if sample not in self._bad:

@@ -110,7 +110,10 @@ class MultiTaskNet(nn.Module):
         return Outputs(pose, logits, answers.get("puzzle"), answers.get("rotation"))
 
     def pose_network(self) -> PoseNetwork:
-        """Return the plain network from images to poses; it shares this one's weights."""
+        """Return the plain network from images to poses.
+
+        It shares this one's modules: weights, and also whether they are in training mode.
+        """
         return PoseNetwork(self.backbone, self.pose).train(self.training)
 
     def weights(self) -> dict[str, Tensor]:

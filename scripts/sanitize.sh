@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Builds the core with sanitizers beside the installed package and runs its tests:
+#   scripts/sanitize.sh address,undefined        (the default)
+#   scripts/sanitize.sh thread
+# Takes the Python of .venv, or the one that PYTHON names.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sanitizers=${1:-address,undefined}
+python=$(realpath -s "${PYTHON:-.venv/bin/python}")
+build=build/sanitize-${sanitizers//,/-}
+
+cmake -S . -B "$build" -DHMTL_SANITIZE="$sanitizers" \
+  -DPython_EXECUTABLE="$python" -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)"
+cmake --build "$build" --parallel
+
+# A package of this checkout's Python files with the sanitized core, in front of the installed one.
+package=$build/package
+rm -rf "$package"
+mkdir -p "$package"
+cp -r hmtl "$package/hmtl"
+cp -r cli "$package/hmtl/cli"
+cp "$build"/_core*.so "$package/hmtl/"
+
+case $sanitizers in
+  *thread*) libraries=(libtsan.so) ;;
+  *) libraries=(libasan.so libubsan.so) ;;
+esac
+preload=""
+for library in "${libraries[@]}"; do preload+="$(gcc -print-file-name="$library") "; done
+
+# Python does not free everything at its end, so leaks are not looked for.
+PYTHONPATH=$package LD_PRELOAD=$preload ASAN_OPTIONS=detect_leaks=0 \
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 OMP_NUM_THREADS=1 \
+  "$python" -m pytest -q -p no:cacheprovider -m "not slow" \
+  tests/test_stages.py tests/test_params.py tests/test_decode.py tests/test_loader.py
