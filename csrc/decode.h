@@ -36,7 +36,7 @@ struct Picture {
   int height = 0, width = 0;  // of the whole source image, in pixels
   ColorSpace space = ColorSpace::kRgb;
   Plane planes[3];
-  int warnings = 0;  // of the decoder, in the rows decoded
+  int warnings = 0;           // of the decoder, in the rows decoded
   std::string first_warning;  // the text of the first of them
 
   int plane_count() const { return space == ColorSpace::kRgb ? 1 : 3; }

@@ -17,8 +17,8 @@ namespace hmtl {
 namespace {
 
 constexpr int kContext = 4;
-// libjpeg-turbo stores aligned rows of colour past the caches. A scratch row is read back at once, so
-// it starts at an odd address: 330 × 330 pixels out of 450 × 450 take 340 µs instead of 475.
+// libjpeg-turbo stores aligned rows of colour past the caches. A scratch row is read back at once,
+// so it starts at an odd address: 330 × 330 pixels out of 450 × 450 take 340 µs instead of 475.
 constexpr std::size_t kUnalignment = 1;
 // libjpeg's own memory: coefficients of several scans take 2 bytes for each sample of up to four
 // components, and each component is padded to whole blocks.

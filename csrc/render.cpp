@@ -31,8 +31,7 @@ DecodeOptions decode_options(const SampleParams* params, std::size_t views,
   // The scale of the decoder's inverse transform follows the smallest crop of all views.
   if (views > 1) {
     const float ratio = std::max(all.x1 - all.x0, all.y1 - all.y0) / narrowest;
-    options.output_size =
-        static_cast<int>(std::ceil(static_cast<float>(settings.size) * ratio));
+    options.output_size = static_cast<int>(std::ceil(static_cast<float>(settings.size) * ratio));
   }
   // Resampling reads one output pixel around the crop, at least two source pixels (one of chroma).
   options.margin =

@@ -236,10 +236,10 @@ class Loader:
     def _upload(self, batch: Batch) -> Batch:
         """Copy a batch to the GPU without waiting; its memory is kept until the copy has ended."""
         uploaded = batch.to(self._device)
-        ended = torch.cuda.Event()
+        ended = torch.cuda.Event()  # type: ignore[no-untyped-call]
         ended.record(torch.cuda.current_stream(self._device))
         self._uploads.append((ended, batch))
-        while self._uploads[0][0].query() and len(self._uploads) > 1:
+        while len(self._uploads) > 1 and self._uploads[0][0].query():  # type: ignore[no-untyped-call]
             self._uploads.popleft()
         return uploaded
 

@@ -1,0 +1,149 @@
+"""What takes too long for every change: the demo, and ResNet50 on real images.
+
+    HMTL_DATA=… python -m benchmarks.full
+
+runs the commands that users run, checks what they must reach, and writes
+benchmarks/results/full.json and demo.json. Exits with 1 where something is missed.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+# Trained at this rate, the demo must end within five minutes; elsewhere in proportion.
+DEMO_LIMIT_S, DEMO_IMAGES_PER_S = 300.0, 160.0
+DEMO_LIMIT_BYTES = 4 * 2**30
+MIN_GAIN = {"SL": 2.2, "HMTL 3x3 puzzling": 1.4}
+MIN_PUZZLE_ACCURACY = 0.15
+OVERFIT_LIMIT_DEG = 3.0
+OVERFIT_SETTINGS = (
+    "data.augmentation=none",
+    "train.batch_size=10",
+    "train.epochs=150",
+    "train.milestones=[]",
+    "train.log_steps=10",
+)
+
+
+def hmtl(*arguments: str | Path) -> str:
+    """Run the command line, echoing what it says, and return that."""
+    command = [sys.executable, "-m", "hmtl", *map(str, arguments)]
+    print("$ hmtl", *map(str, arguments), flush=True)
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=os.sep) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+    if process.returncode:
+        raise SystemExit(f"hmtl {arguments[0]} ended with exit code {process.returncode}")
+    return "".join(lines)
+
+
+def link_tree(source: Path, target: Path) -> Path:
+    """Link the files of `source`, so that no index is written beside them."""
+    for path in source.rglob("*"):
+        if path.is_file():
+            link = target / path.relative_to(source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
+    return target
+
+
+def run_demo(work: Path) -> dict[str, Any]:
+    started = time.monotonic()
+    hmtl("demo", "--out", work / "demo")
+    seconds = time.monotonic() - started
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    rows = json.loads((work / "demo" / "results.json").read_text())
+    log = (work / "demo" / "sl" / "log.jsonl").read_text().splitlines()
+    rates = [json.loads(line)["images_per_s"] for line in log if '"event": "epoch"' in line]
+    rate = sorted(rates)[len(rates) // 2]
+    mean = {row["name"]: row["mae"]["mean"] for row in rows}
+    gains = {name: mean["training mean"] / value for name, value in mean.items()}
+    accuracy = next(row["puzzle_accuracy"] for row in rows if "puzzle_accuracy" in row)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "demo.json").write_text(json.dumps(rows, indent=2) + "\n")
+    return {
+        "seconds": round(seconds, 1),
+        "images_per_s": rate,
+        "limit_s": round(DEMO_LIMIT_S * max(1.0, DEMO_IMAGES_PER_S / rate), 1),
+        "peak_bytes": peak,
+        "gains": gains,
+        "puzzle_accuracy": accuracy,
+    }
+
+
+def missed_by_demo(figures: dict[str, Any]) -> list[str]:
+    missed = [
+        f"demo: {name} beats the mean {figures['gains'][name]:.2f}-fold, at least {least} wanted"
+        for name, least in MIN_GAIN.items()
+        if figures["gains"][name] < least
+    ]
+    if figures["puzzle_accuracy"] < MIN_PUZZLE_ACCURACY:
+        missed.append(f"demo: puzzle accuracy {figures['puzzle_accuracy']:.3f}")
+    if figures["seconds"] > figures["limit_s"]:
+        missed.append(f"demo: {figures['seconds']} s, at most {figures['limit_s']} s wanted")
+    if figures["peak_bytes"] > DEMO_LIMIT_BYTES:
+        missed.append(f"demo: {figures['peak_bytes'] / 2**30:.1f} GiB, at most 4 wanted")
+    return missed
+
+
+def overfit(preset: str, data: Path, work: Path) -> dict[str, Any]:
+    """Train on the ten real 300W-LP images; evaluate the saved weights on them and AFLW2000."""
+    run = work / preset.replace("/", "-")
+    started = time.monotonic()
+    settings = [word for setting in OVERFIT_SETTINGS for word in ("--set", setting)]
+    hmtl("train", preset, "--data", data / "300W_LP", "--out", run, *settings)
+    seconds = time.monotonic() - started
+    hmtl("eval", run, "--data", data / "300W_LP")
+    hmtl("eval", run, "--data", data / "AFLW2000")
+    entries = json.loads((run / "results.json").read_text())
+    return {
+        "preset": preset,
+        "settings": list(OVERFIT_SETTINGS),
+        "seconds": round(seconds, 1),
+        "results": {f"{entry['dataset']} {entry['protocol']}": entry["mae"] for entry in entries},
+    }
+
+
+def main() -> None:
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        demo = run_demo(work)
+        data = link_tree(Path(os.environ["HMTL_DATA"]), work / "data")
+        runs = [
+            overfit(name, data, work) for name in ("table2/sl-aug1", "table2/hmtl-puzzle3-aug1")
+        ]
+    missed = missed_by_demo(demo)
+    fitted = runs[0]["results"]["300W_LP hopenet"]["mean"]
+    if fitted >= OVERFIT_LIMIT_DEG:
+        missed.append(f"SL on ten images: {fitted:.2f}°, below {OVERFIT_LIMIT_DEG}° wanted")
+    document = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "cores": os.cpu_count(),
+        "demo": demo,
+        "overfit": runs,
+        "missed": missed,
+    }
+    (RESULTS / "full.json").write_text(json.dumps(document, indent=2) + "\n")
+    print(json.dumps(document, indent=2))
+    if missed:
+        raise SystemExit("\n".join(missed))
+
+
+if __name__ == "__main__":
+    main()
