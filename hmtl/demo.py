@@ -3,19 +3,21 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from hmtl import checkpoint, plots, protocols
-from hmtl.assemble import build_model, load_network
+from hmtl.assemble import build_model, evaluation_loader, load_network, training_loader
 from hmtl.config import Config, load_preset
-from hmtl.data import Dataset, Loader, open_dataset
+from hmtl.data import Dataset, open_dataset
 from hmtl.engine import train
-from hmtl.errors import DataError
+from hmtl.errors import DataError, RunError
 from hmtl.evaluate import RESULTS, predict, pretext_accuracy
 from hmtl.report import Section, Table, render_report
 from hmtl.runlog import LOG, read_log
@@ -24,8 +26,7 @@ from hmtl.trainer import LAST
 
 REPORT = "report.html"
 MEAN_ROW, SL_ROW, HMTL_ROW = "training mean", "SL", "HMTL 3x3 puzzling"
-# Name of the row, folder of the run, preset.
-ARMS = ((SL_ROW, "sl", "demo/sl"), (HMTL_ROW, "hmtl", "demo/hmtl"))
+SHOWN = 16  # heads in a picture
 ANGLES = ("yaw", "pitch", "roll", "mean")
 PROTOCOL = "hopenet"
 
@@ -50,6 +51,17 @@ class Rendering:
 SIZE_PX = 128
 TRAIN = Rendering(folder="train", count=2400, subjects=120, seed=1)
 TEST = Rendering(folder="test", count=400, subjects=50, seed=2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """One of the two trainings that are compared."""
+
+    name: str
+    run: Path
+    config: Config
+    pose: npt.NDArray[np.float32]
+    """(N, 3) what the trained network says of the test set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,48 +96,32 @@ def run_demo(
     """Render (once), train both arms, evaluate, and write results and report into `out`.
 
     `say` is given lines about the progress; `workers` = 0 renders on all cores; `scale` < 1 renders
-    and trains on less, for a quick look. Raises DataError where `out` holds something else.
+    and trains on less, for a quick look. Raises DataError where `out` holds something else,
+    RunError where a signal stops it.
     """
     data = _rendered(out, TRAIN, scale, say, workers)
     test = _rendered(out, TEST, scale, say, workers)
-    arms = {name: (folder, load_preset(preset).config) for name, folder, preset in ARMS}
-    mean = np.broadcast_to(data.pose.mean(axis=0), test.pose.shape)
-    results = {MEAN_ROW: _entry(MEAN_ROW, mean, test)}
-    predictions = {}
-    for name, (folder, config) in arms.items():
-        run = _fresh_folder(out / folder)
-        say(f"training {name}")
-        train(config, data=data, validation=[test], out=run)
-        network, _ = load_network(run, torch.device("cpu"))
-        predictions[name] = predict(network, test, config).pose
-        results[name] = _entry(name, predictions[name], test)
+    sl = _train_arm(SL_ROW, "demo/sl", out / "sl", data, test, say)
+    hmtl = _train_arm(HMTL_ROW, "demo/hmtl", out / "hmtl", data, test, say)
 
-    folder, config = arms[HMTL_ROW]
-    accuracy = _puzzle_accuracy(out / folder, config, test)
-    results[HMTL_ROW]["puzzle_accuracy"] = accuracy
-    (out / RESULTS).write_text(json.dumps(list(results.values()), indent=2) + "\n")
-    baseline = results[MEAN_ROW]["mae"]["mean"]
+    mean = np.broadcast_to(data.pose.mean(axis=0), test.pose.shape)
+    results = [
+        _entry(MEAN_ROW, mean, test),
+        _entry(SL_ROW, sl.pose, test),
+        {**_entry(HMTL_ROW, hmtl.pose, test), "puzzle_accuracy": _puzzle_accuracy(hmtl, test)},
+    ]
+    (out / RESULTS).write_text(json.dumps(results, indent=2) + "\n")
+    baseline = results[0]["mae"]["mean"]
     demo = Demo(
         rows=[
-            Row(name=name, result=result, gain=baseline / result["mae"]["mean"])
-            for name, result in results.items()
+            Row(name=result["name"], result=result, gain=baseline / result["mae"]["mean"])
+            for result in results
         ],
-        puzzle_accuracy=accuracy,
-        chance=1.0 / config.pretext.grid**2,
+        puzzle_accuracy=results[-1]["puzzle_accuracy"],
+        chance=1.0 / hmtl.config.pretext.grid**2,
         report=out / REPORT,
     )
-    logs = {name: read_log(out / folder / LOG) for name, (folder, _) in arms.items()}
-    sections = [
-        Section(heading="Errors on people never trained on, degrees", table=error_table(demo)),
-        Section(
-            heading="The puzzle",
-            note=f"The puzzle heads name {accuracy:.0%} of the tiles of puzzled test inputs right;"
-            f" chance is {demo.chance:.0%}.",
-        ),
-        Section(heading="Training", png=plots.png(plots.training_curves(logs))),
-        *_pictures(config, data, test, predictions),
-    ]
-    demo.report.write_text(render_report("hmtl demo", LEAD, sections))
+    demo.report.write_text(_report(demo, sl, hmtl, data, test))
     return demo
 
 
@@ -189,50 +185,60 @@ def _fresh_folder(run: Path) -> Path:
     return run
 
 
-def _puzzle_accuracy(run: Path, config: Config, test: Dataset) -> float:
-    model = build_model(config)
-    model.load_state_dict(checkpoint.load(run / LAST)["model"])
-    everything_puzzled = config.updated({"pretext.puzzled_fraction": 1.0})
+def _train_arm(
+    name: str, preset: str, run: Path, data: Dataset, test: Dataset, say: Callable[[str], None]
+) -> Arm:
+    say(f"training {name}")
+    config = load_preset(preset).config
+    outcome = train(config, data=data, validation=[test], out=_fresh_folder(run))
+    if outcome.stopped_by:
+        raise RunError(f"the demo was stopped by {outcome.stopped_by} while it trained {run}")
+    network, _ = load_network(run, torch.device("cpu"))
+    return Arm(name=name, run=run, config=config, pose=predict(network, test, config).pose)
+
+
+def _puzzle_accuracy(arm: Arm, test: Dataset) -> float:
+    model = build_model(arm.config)
+    model.load_state_dict(checkpoint.load(arm.run / LAST)["model"])
+    everything_puzzled = arm.config.updated({"pretext.puzzled_fraction": 1.0})
     return pretext_accuracy(model, test, everything_puzzled)["puzzle"]
 
 
-def _pictures(
-    config: Config, data: Dataset, test: Dataset, predictions: dict[str, Any]
-) -> list[Section]:
-    """Return the sheets: what the HMTL arm is fed, and what both arms say of test heads."""
-    shown = 16
-    options: dict[str, Any] = {"batch_size": shown, "size": config.data.size}
-    inputs = Loader(
-        data,
-        augmentation=config.data.augmentation,
-        pretext=config.pretext.task,
-        grid=config.pretext.grid,
-        puzzled_fraction=config.pretext.puzzled_fraction,
-        **options,
-    )
-    fed = next(iter(inputs))
-    heads = next(iter(Loader(test, augmentation="none", pretext="none", shuffle=False, **options)))
-    sheet = plots.image_sheet(_to_pixels(fed.images), columns=8)
-    truth = test.pose[:shown]
+def _report(demo: Demo, sl: Arm, hmtl: Arm, data: Dataset, test: Dataset) -> str:
+    logs = {arm.name: read_log(arm.run / LOG) for arm in (sl, hmtl)}
     sections = [
+        Section(heading="Errors on people never trained on, degrees", table=error_table(demo)),
+        Section(
+            heading="The puzzle",
+            note=f"The puzzle heads name {demo.puzzle_accuracy:.0%} of the tiles of puzzled test"
+            f" inputs right; chance is {demo.chance:.0%}.",
+        ),
+        Section(heading="Training", png=plots.png(plots.training_curves(logs))),
         Section(
             heading="What the HMTL arm is fed",
-            png=plots.png(sheet),
+            png=plots.png(plots.image_sheet(_training_inputs(hmtl.config, data), columns=8)),
             note="Half of the inputs are puzzled (pretext.puzzled_fraction = 0.5).",
-        )
+        ),
+        *(_axes_section(arm, test) for arm in (sl, hmtl)),
     ]
-    for name, pose in predictions.items():
-        axes = plots.pose_sheet(
-            _to_pixels(heads.images), {"label": truth, name: pose[:shown]}, columns=8
-        )
-        sections.append(
-            Section(
-                heading=f"{name} on test heads",
-                png=plots.png(axes),
-                note="Solid: predicted axes; dotted: true ones. Blue is the facing direction.",
-            )
-        )
-    return sections
+    return render_report("hmtl demo", LEAD, sections)
+
+
+def _training_inputs(config: Config, data: Dataset) -> plots.Pixels:
+    with closing(training_loader(config, data, torch.device("cpu"))) as loader:
+        return _to_pixels(next(iter(loader)).images[:SHOWN])
+
+
+def _axes_section(arm: Arm, test: Dataset) -> Section:
+    """Return predicted and true axes on the first heads of the test set."""
+    with closing(evaluation_loader(arm.config, test, torch.device("cpu"))) as loader:
+        heads = _to_pixels(next(iter(loader)).images[:SHOWN])
+    poses = {"label": test.pose[:SHOWN], arm.name: arm.pose[:SHOWN]}
+    return Section(
+        heading=f"{arm.name} on test heads",
+        png=plots.png(plots.pose_sheet(heads, poses, columns=8)),
+        note="Solid: predicted axes; dotted: true ones. Blue is the facing direction.",
+    )
 
 
 def _to_pixels(images: torch.Tensor) -> plots.Pixels:

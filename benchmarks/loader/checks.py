@@ -34,6 +34,7 @@ def check_side(name: str, open_side: Open, dataset: Dataset, work: Work) -> None
     puzzled = Work(augmentation=Augmentation(), size=work.size, grid=work.grid)
     expected = _references(some, plain.size)
     whole = _one_batch(open_side, some, plain)
+    _check_types(name, whole, plain)
     _check_pictures(f"{name}, plain", _rows(whole[0]), expected, tolerance)
     if not torch.equal(whole[1], torch.from_numpy(np.array(some.pose))):
         raise RuntimeError(f"{name}: the poses of a batch must be those of its samples")
