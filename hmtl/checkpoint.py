@@ -77,6 +77,11 @@ class Writer:
         self.wait()
         self._pending = self._thread.submit(write)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a write is still going on."""
+        return self._pending is not None and not self._pending.done()
+
     def wait(self) -> None:
         """Wait until everything is on the disk; raises the error of a failed write."""
         pending, self._pending = self._pending, None

@@ -202,7 +202,9 @@ class Trainer:
             self.log.write("eval", self.step, epoch=self.epoch, **entry)
         self.epoch += 1
         self.show.epoch(self.epoch, self.config.train.epochs, figures, entries)
-        self._save(with_weights=True)
+        # Epochs shorter than a write are not slowed down to its pace.
+        if self.epoch == self.config.train.epochs or not self.writer.busy:
+            self._save(with_weights=True)
 
     def _refuse_non_finite(self) -> None:
         """Raise RunError if a loss so far was not finite; waits for the device."""

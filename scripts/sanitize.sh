@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Builds the core with sanitizers beside the installed package and runs its tests:
 #   scripts/sanitize.sh address,undefined        (the default)
-#   scripts/sanitize.sh thread
 # Takes the Python of .venv, or the one that PYTHON names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,15 +20,10 @@ cp -r hmtl "$package/hmtl"
 cp -r cli "$package/hmtl/cli"
 cp "$build"/_core*.so "$package/hmtl/"
 
-case $sanitizers in
-  *thread*) libraries=(libtsan.so) ;;
-  *) libraries=(libasan.so libubsan.so) ;;
-esac
-preload=""
-for library in "${libraries[@]}"; do preload+="$(gcc -print-file-name="$library") "; done
+preload="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
 
 # Python does not free everything at its end, so leaks are not looked for.
 PYTHONPATH=$package LD_PRELOAD=$preload ASAN_OPTIONS=detect_leaks=0 \
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 OMP_NUM_THREADS=1 \
   "$python" -m pytest -q -p no:cacheprovider -m "not slow" \
-  tests/test_stages.py tests/test_params.py tests/test_decode.py tests/test_loader.py
+  tests/test_{stages,params,extent,decode,decode_png,loader,loader_faults}.py
