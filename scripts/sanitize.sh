@@ -23,7 +23,12 @@ cp "$build"/_core*.so "$package/hmtl/"
 preload="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
 
 # Python does not free everything at its end, so leaks are not looked for.
-PYTHONPATH=$package LD_PRELOAD=$preload ASAN_OPTIONS=detect_leaks=0 \
-  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 OMP_NUM_THREADS=1 \
-  "$python" -m pytest -q -p no:cacheprovider -m "not slow" \
+export PYTHONPATH=$PWD/$package LD_PRELOAD=$preload OMP_NUM_THREADS=1
+export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+loaded=$(cd / && "$python" -c "import hmtl._core; print(hmtl._core.__file__)")
+if [[ $loaded != "$PWD/$package/"* ]]; then
+  echo "the tests would load $loaded: an editable install hides the sanitized core" >&2
+  exit 1
+fi
+"$python" -m pytest -q -p no:cacheprovider -m "not slow" \
   tests/test_{stages,params,extent,decode,decode_png,loader,loader_faults}.py
