@@ -167,7 +167,7 @@ def run(root: Path | None, images: int, settings: Settings) -> dict[str, Any]:
     work = Work(augmentation=resolve_augmentation("level2"))
     with tempfile.TemporaryDirectory() as folder:
         tree = root or Path(folder) / "300W_LP"
-        source = str(root) if root else write_tree(tree, images)
+        source = root.name if root else write_tree(tree, images)
         dataset = open_tree(tree, images)
         about = {
             "name": "loader",

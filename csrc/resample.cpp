@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
 #include "dispatch.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace hmtl {
 namespace {
@@ -13,98 +18,215 @@ namespace {
 constexpr std::int32_t kOne = 1 << kWeightBits;
 constexpr std::int32_t kHalf = 1 << (kWeightBits - 1);
 
+// The weights of an output sample come in groups of this many, so that the products of a group are
+// one vector operation (16-bit factors, 32-bit sums).
+constexpr int kGroup = 8;
+
+// Columns that the vertical pass sums at a time, in registers.
+constexpr int kBlock = 64;
+
 // Rounds weights so that they sum to kOne exactly; what is missing goes to the largest.
 void quantise(const std::vector<double>& exact, double total, std::vector<std::int32_t>& rounded) {
   rounded.resize(exact.size());
   std::int32_t sum = 0;
   for (std::size_t i = 0; i < exact.size(); ++i) {
-    rounded[i] = static_cast<std::int32_t>(std::lround(exact[i] / total * kOne));
+    rounded[i] = static_cast<std::int32_t>(exact[i] / total * kOne + 0.5);
     sum += rounded[i];
   }
   *std::max_element(rounded.begin(), rounded.end()) += kOne - sum;
 }
 
-HMTL_CLONES void add_weighted(const std::uint8_t* row, std::int32_t weight, std::int32_t* sums,
-                              int count) {
-  for (int i = 0; i < count; ++i) sums[i] += weight * row[i];
-}
-
-HMTL_CLONES void round_sums(const std::int32_t* sums, std::uint8_t* line, int count) {
-  for (int i = 0; i < count; ++i) line[i] = static_cast<std::uint8_t>(sums[i] >> kWeightBits);
-}
-
-// One output row: sums over input rows, for the columns [first, first + count) of samples.
-void blend_rows(ImageView src, int top, const Taps& taps, int y, std::uint8_t border, int first,
-                int count, ResampleScratch& scratch) {
-  const Taps::Span& span = taps.spans[static_cast<std::size_t>(y)];
-  const std::int32_t* weights = taps.weights.data() + static_cast<std::ptrdiff_t>(y) * taps.stride;
-  std::fill_n(scratch.sums.begin(), count, kHalf + span.outside * border);
-  for (int k = 0; k < span.count; ++k) {
-    add_weighted(src.row(span.first + k - top) + first, weights[k], scratch.sums.data(), count);
+// One row of samples as the sum of `taps` weighted rows.
+HMTL_CLONES void sum_rows(const std::uint8_t* const* rows, const std::int16_t* weights, int taps,
+                          std::int32_t bias, std::int16_t* line, int count) {
+  std::int32_t sums[kBlock];
+  for (int x = 0; x < count; x += kBlock) {
+    const int width = std::min(kBlock, count - x);
+    for (int i = 0; i < kBlock; ++i) sums[i] = bias;
+    for (int k = 0; k < taps; ++k) {
+      const std::int32_t weight = weights[k];
+      const std::uint8_t* row = rows[k] + x;
+      if (width == kBlock) {
+        for (int i = 0; i < kBlock; ++i) sums[i] += weight * row[i];
+      } else {
+        for (int i = 0; i < width; ++i) sums[i] += weight * row[i];
+      }
+    }
+    for (int i = 0; i < width; ++i) line[x + i] = static_cast<std::int16_t>(sums[i] >> kWeightBits);
   }
-  round_sums(scratch.sums.data(), scratch.line.data(), count);
 }
 
-template <int kChannels>
-HMTL_CLONES void blend_columns(const std::uint8_t* line, int left, const Taps& taps,
-                               std::uint8_t border, std::uint8_t* out, int width) {
+HMTL_CLONES void split_channels(const std::int16_t* line, std::int16_t* planes, int width,
+                                std::ptrdiff_t plane_stride) {
   for (int x = 0; x < width; ++x) {
-    const Taps::Span span = taps.spans[static_cast<std::size_t>(x)];
-    const std::int32_t* weights =
-        taps.weights.data() + static_cast<std::ptrdiff_t>(x) * taps.stride;
-    const std::uint8_t* samples = line + (span.first - left) * kChannels;
-    std::int32_t sums[kChannels];
-    for (int c = 0; c < kChannels; ++c) sums[c] = kHalf + span.outside * border;
-    for (int k = 0; k < span.count; ++k) {
-      for (int c = 0; c < kChannels; ++c) sums[c] += weights[k] * samples[k * kChannels + c];
+    for (int c = 0; c < 3; ++c) planes[c * plane_stride + x] = line[3 * x + c];
+  }
+}
+
+// Sums of `stride` products, one after the other.
+std::int32_t dot(const std::int16_t* samples, const std::int16_t* weights, int stride) {
+  std::int32_t sum = 0;
+  for (int k = 0; k < stride; ++k) sum += samples[k] * weights[k];
+  return sum;
+}
+
+#ifdef __SSE2__
+// The same for four output samples at once: compilers do not find the pairwise product-sum
+// (pmaddwd) in the plain loop. Every x86-64 has it.
+__m128i multiply_group(const std::int16_t* samples, const std::int16_t* weights) {
+  const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(samples));
+  const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(weights));
+  return _mm_madd_epi16(a, b);
+}
+
+__m128i dot_groups(const std::int16_t* samples, const std::int16_t* weights, int stride) {
+  __m128i sum = multiply_group(samples, weights);
+  for (int k = kGroup; k < stride; k += kGroup) {
+    sum = _mm_add_epi32(sum, multiply_group(samples + k, weights + k));
+  }
+  return sum;
+}
+
+void sum_four(const std::int16_t* const* samples, const std::int16_t* weights, int stride,
+              const std::int32_t* bias, std::uint8_t* bytes) {
+  const __m128i a = dot_groups(samples[0], weights, stride);
+  const __m128i b = dot_groups(samples[1], weights + stride, stride);
+  const __m128i c = dot_groups(samples[2], weights + 2 * stride, stride);
+  const __m128i d = dot_groups(samples[3], weights + 3 * stride, stride);
+  const __m128i ab = _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+  const __m128i cd = _mm_add_epi32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
+  const __m128i sums = _mm_add_epi32(_mm_unpacklo_epi64(ab, cd), _mm_unpackhi_epi64(ab, cd));
+  const __m128i biases = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bias));
+  const __m128i rounded = _mm_srai_epi32(_mm_add_epi32(sums, biases), kWeightBits);
+  const __m128i words = _mm_packs_epi32(rounded, rounded);
+  const std::int32_t packed = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+  std::memcpy(bytes, &packed, 4);
+}
+#else
+void sum_four(const std::int16_t* const* samples, const std::int16_t* weights, int stride,
+              const std::int32_t* bias, std::uint8_t* bytes) {
+  for (int i = 0; i < 4; ++i) {
+    const std::int32_t sum = dot(samples[i], weights + i * stride, stride) + bias[i];
+    bytes[i] = static_cast<std::uint8_t>(sum >> kWeightBits);
+  }
+}
+#endif
+
+// One row of one channel, written to every `step`-th byte of `out`. `line` begins with the sample
+// `taps.begin`; up to `stride` samples beyond the last one are read, with weight 0.
+void sum_columns(const std::int16_t* line, const Taps& taps, std::uint8_t* out, int width,
+                 int step) {
+  const std::int32_t *first = taps.first.data(), *bias = taps.bias.data();
+  const std::int16_t* weights = taps.weights.data();
+  const std::int16_t* origin = line - taps.begin;
+  int x = 0;
+  for (; x + 4 <= width; x += 4) {
+    const std::int16_t* samples[4] = {origin + first[x], origin + first[x + 1],
+                                      origin + first[x + 2], origin + first[x + 3]};
+    std::uint8_t bytes[4];
+    sum_four(samples, weights + static_cast<std::ptrdiff_t>(x) * taps.stride, taps.stride, bias + x,
+             bytes);
+    for (int i = 0; i < 4; ++i) out[(x + i) * step] = bytes[i];
+  }
+  for (; x < width; ++x) {
+    const std::int32_t sum =
+        dot(origin + first[x], weights + static_cast<std::ptrdiff_t>(x) * taps.stride, taps.stride);
+    out[x * step] = static_cast<std::uint8_t>((sum + bias[x]) >> kWeightBits);
+  }
+}
+
+// `src` holds the rows from `top` and the columns from `left` on of what the taps were made for.
+void resample(ImageView src, int top, int left, const Taps& rows, const Taps& columns,
+              std::vector<std::int16_t>& lines, MutableImageView dst) {
+  const int channels = dst.channels;
+  const int width = columns.end - columns.begin, count = width * channels;
+  const std::ptrdiff_t plane_stride = width + columns.stride;
+  // The interleaved row of the vertical pass, then the channels apart; zeros behind each.
+  const std::ptrdiff_t row_space = count + columns.stride;
+  lines.assign(static_cast<std::size_t>(row_space + 3 * plane_stride), 0);
+  std::int16_t* line = lines.data();
+  std::int16_t* planes = channels == 3 ? line + row_space : line;
+  std::vector<const std::uint8_t*> sources(static_cast<std::size_t>(rows.stride));
+  std::vector<std::int16_t> weights(sources.size());
+  for (int y = 0; y < dst.height; ++y) {
+    int taps = 0;
+    for (int k = 0; k < rows.stride; ++k) {
+      const std::int16_t weight = rows.weights[static_cast<std::size_t>(y * rows.stride + k)];
+      if (weight == 0) continue;
+      const int row = rows.first[static_cast<std::size_t>(y)] + k - top;
+      sources[static_cast<std::size_t>(taps)] = src.row(row) + (columns.begin - left) * channels;
+      weights[static_cast<std::size_t>(taps++)] = weight;
     }
-    for (int c = 0; c < kChannels; ++c) {
-      out[x * kChannels + c] = static_cast<std::uint8_t>(sums[c] >> kWeightBits);
+    sum_rows(sources.data(), weights.data(), taps, rows.bias[static_cast<std::size_t>(y)], line,
+             count);
+    if (channels == 3) split_channels(line, planes, width, plane_stride);
+    for (int c = 0; c < channels; ++c) {
+      sum_columns(planes + c * plane_stride, columns, dst.row(y) + c, dst.width, channels);
     }
   }
 }
 
-struct Bounds {
-  int first, last;  // last exclusive; empty where no output sample touches the image
-};
-
-Bounds touched(const Taps& taps) {
-  Bounds bounds{0, 0};
-  bool any = false;
-  for (const Taps::Span& span : taps.spans) {
-    if (span.count == 0) continue;
-    bounds.first = any ? std::min(bounds.first, span.first) : span.first;
-    bounds.last = any ? std::max(bounds.last, span.first + span.count) : span.first + span.count;
-    any = true;
-  }
-  return bounds;
-}
-
-void check_held(const Bounds& needed, int first, int count, const char* what) {
-  if (needed.first < needed.last && (needed.first < first || needed.last > first + count)) {
+void check_held(const Taps& taps, int first, int count, const char* what) {
+  if (taps.begin < taps.end && (taps.begin < first || taps.end > first + count)) {
     throw std::logic_error(std::string("resampling reads ") + what + " that were not decoded");
   }
 }
 
+// Puts the weights of one output sample into its place; those outside the image go to the bias.
+void place_weights(Taps& taps, int sample, double position,
+                   const std::vector<std::int32_t>& rounded) {
+  std::int16_t* weights = taps.weights.data() + static_cast<std::ptrdiff_t>(sample) * taps.stride;
+  std::int32_t first = taps.begin, bias = kHalf;
+  int count = 0, used = 0;
+  for (const std::int32_t weight : rounded) {
+    const double at = position++;
+    if (at < 0 || at >= taps.length) {
+      bias += weight * taps.border;
+    } else if (weight != 0 || count > 0) {
+      if (count == 0) first = static_cast<std::int32_t>(at);
+      weights[count++] = static_cast<std::int16_t>(weight);
+      if (weight != 0) used = count;
+    }
+  }
+  taps.first[static_cast<std::size_t>(sample)] = first;
+  taps.bias[static_cast<std::size_t>(sample)] = bias;
+  if (used == 0) return;
+  taps.begin = taps.begin < taps.end ? std::min(taps.begin, first) : first;
+  taps.end = std::max(taps.end, first + used);
+}
+
 }  // namespace
 
-void make_taps(double begin, double end, int length, int out, Taps& taps) {
-  if (!(begin < end) || !std::isfinite(begin) || !std::isfinite(end)) {
-    throw std::invalid_argument("a crop must have x0 < x1 and y0 < y1, got " +
-                                std::to_string(begin) + " … " + std::to_string(end));
+void make_taps(double from, double to, int length, int out, int border, Taps& taps) {
+  if (taps.from == from && taps.to == to && taps.length == length && taps.out == out &&
+      taps.border == border) {
+    return;
   }
-  const double scale = (end - begin) / out;
+  if (!(from < to) || !std::isfinite(from) || !std::isfinite(to)) {
+    throw std::invalid_argument("a crop must have x0 < x1 and y0 < y1, got " +
+                                std::to_string(from) + " … " + std::to_string(to));
+  }
+  const double scale = (to - from) / out;
   const double support = std::max(1.0, scale);
-  const double canvas_first = std::min(0.0, std::floor(begin));
-  const double canvas_last = std::max(static_cast<double>(length), std::ceil(end));
-  taps.spans.resize(static_cast<std::size_t>(out));
-  taps.stride = static_cast<int>(std::ceil(support)) * 2 + 1;
-  taps.weights.assign(static_cast<std::size_t>(out) * static_cast<std::size_t>(taps.stride), 0);
+  const double canvas_first = std::min(0.0, std::floor(from));
+  const double canvas_last = std::max(static_cast<double>(length), std::ceil(to));
+  const int most = static_cast<int>(std::ceil(support)) * 2 + 1;
+  const auto samples = static_cast<std::size_t>(out);
+  taps.stride = (most + kGroup - 1) / kGroup * kGroup;
+  taps.first.assign(samples, 0);
+  taps.bias.assign(samples, 0);
+  taps.weights.assign(samples * static_cast<std::size_t>(taps.stride), 0);
+  taps.begin = taps.end = 0;
+  taps.from = from;
+  taps.to = to;
+  taps.length = length;
+  taps.out = out;
+  taps.border = border;
 
   std::vector<double> exact;
   std::vector<std::int32_t> rounded;
   for (int i = 0; i < out; ++i) {
-    const double centre = begin + (i + 0.5) * scale;
+    const double centre = from + (i + 0.5) * scale;
     const double first = std::max(canvas_first, std::floor(centre - support + 0.5));
     const double last = std::min(canvas_last, std::floor(centre + support + 0.5));
     exact.clear();
@@ -115,21 +237,11 @@ void make_taps(double begin, double end, int length, int out, Taps& taps) {
       total += weight;
     }
     quantise(exact, total, rounded);
-
-    Taps::Span& span = taps.spans[static_cast<std::size_t>(i)];
-    span = Taps::Span{};
-    std::int32_t* weights = taps.weights.data() + static_cast<std::ptrdiff_t>(i) * taps.stride;
-    for (std::size_t k = 0; k < rounded.size(); ++k) {
-      const double position = first + static_cast<double>(k);
-      if (position < 0 || position >= length) {
-        span.outside += rounded[k];
-      } else if (rounded[k] != 0) {
-        if (span.count == 0) span.first = static_cast<int>(position);
-        span.count = static_cast<int>(position) - span.first + 1;
-        weights[span.count - 1] = rounded[k];
-      }
-    }
+    place_weights(taps, i, first, rounded);
   }
+  // Samples that read nothing must still point into the row.
+  for (std::int32_t& first : taps.first)
+    first = std::clamp(first, taps.begin, std::max(taps.begin, taps.end));
 }
 
 void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, ResampleScratch& scratch,
@@ -139,41 +251,20 @@ void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, Resamp
     throw std::invalid_argument("crop_resize needs 1 or 3 channels, the same on both sides");
   }
   make_taps(static_cast<double>(box.y0) * plane.scale_y,
-            static_cast<double>(box.y1) * plane.scale_y, plane.full_height, dst.height,
+            static_cast<double>(box.y1) * plane.scale_y, plane.full_height, dst.height, border,
             scratch.rows);
   make_taps(static_cast<double>(box.x0) * plane.scale_x,
-            static_cast<double>(box.x1) * plane.scale_x, plane.full_width, dst.width,
+            static_cast<double>(box.x1) * plane.scale_x, plane.full_width, dst.width, border,
             scratch.columns);
-  const Bounds columns = touched(scratch.columns);
-  check_held(touched(scratch.rows), plane.top, src.height, "rows");
-  check_held(columns, plane.left, src.width, "columns");
-
-  const int count = (columns.last - columns.first) * src.channels;
-  scratch.sums.resize(static_cast<std::size_t>(count));
-  scratch.line.resize(static_cast<std::size_t>(count));
-  for (int y = 0; y < dst.height; ++y) {
-    blend_rows(src, plane.top, scratch.rows, y, border, (columns.first - plane.left) * src.channels,
-               count, scratch);
-    if (dst.channels == 3) {
-      blend_columns<3>(scratch.line.data(), columns.first, scratch.columns, border, dst.row(y),
-                       dst.width);
-    } else {
-      blend_columns<1>(scratch.line.data(), columns.first, scratch.columns, border, dst.row(y),
-                       dst.width);
-    }
-  }
+  check_held(scratch.rows, plane.top, src.height, "rows");
+  check_held(scratch.columns, plane.left, src.width, "columns");
+  resample(src, plane.top, plane.left, scratch.rows, scratch.columns, scratch.lines, dst);
 }
 
 void resize(ImageView src, ResampleScratch& scratch, MutableImageView dst) {
-  make_taps(0, src.height, src.height, dst.height, scratch.rows);
-  make_taps(0, src.width, src.width, dst.width, scratch.columns);
-  const int count = src.width * src.channels;
-  scratch.sums.resize(static_cast<std::size_t>(count));
-  scratch.line.resize(static_cast<std::size_t>(count));
-  for (int y = 0; y < dst.height; ++y) {
-    blend_rows(src, 0, scratch.rows, y, 0, 0, count, scratch);
-    blend_columns<3>(scratch.line.data(), 0, scratch.columns, 0, dst.row(y), dst.width);
-  }
+  make_taps(0, src.height, src.height, dst.height, 0, scratch.rows);
+  make_taps(0, src.width, src.width, dst.width, 0, scratch.columns);
+  resample(src, 0, 0, scratch.rows, scratch.columns, scratch.lines, dst);
 }
 
 }  // namespace hmtl

@@ -12,16 +12,18 @@ namespace hmtl {
 // Weights sum to 1 << 14: an 8-bit sample times a weight leaves room for the sum in 32 bits.
 constexpr int kWeightBits = 14;
 
-// For each output sample: the input samples it is made of. Weights of samples that lie outside the
-// image are summed in `outside`.
+// For each output sample: the input samples it is made of, as a dot product of `stride` samples
+// from `first` on with weights that are 0 where the sample does not count. What samples outside the
+// image contribute is in `bias`, together with the half that rounds.
 struct Taps {
-  struct Span {
-    int first = 0, count = 0;
-    std::int32_t outside = 0;
-  };
-  std::vector<Span> spans;
-  std::vector<std::int32_t> weights;  // `stride` per span
+  std::vector<std::int32_t> first, bias;  // one per output sample
+  std::vector<std::int16_t> weights;      // `stride` per output sample
   int stride = 0;
+  int begin = 0, end = 0;  // input samples that are read with a weight other than 0
+
+  // What the taps were made for; making them again for the same is free.
+  double from = 0, to = 0;
+  int length = -1, out = 0, border = 0;
 };
 
 // The triangle filter of Pillow's BILINEAR: its support is one input sample, or one output sample
@@ -29,13 +31,12 @@ struct Taps {
 // The axis holds samples 0 … length - 1. Where [begin, end) leaves it, samples outside count as
 // the border colour; where it does not, the filter is cut off at the border and its weights
 // rescaled, as if the image were pasted on a canvas just large enough for the crop.
-void make_taps(double begin, double end, int length, int out, Taps& taps);
+void make_taps(double from, double to, int length, int out, int border, Taps& taps);
 
 // Memory that `crop_resize` reuses.
 struct ResampleScratch {
   Taps rows, columns;
-  std::vector<std::int32_t> sums;
-  std::vector<std::uint8_t> line;
+  std::vector<std::int16_t> lines;  // one row of each channel
 };
 
 // Resamples `box` (in source pixels) of a decoded plane to fill `dst`, which has as many channels.
@@ -43,7 +44,7 @@ struct ResampleScratch {
 void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, ResampleScratch& scratch,
                  MutableImageView dst);
 
-// The same for a whole image to another size.
+// The same for a whole image to another size; 3 channels.
 void resize(ImageView src, ResampleScratch& scratch, MutableImageView dst);
 
 }  // namespace hmtl

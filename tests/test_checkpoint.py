@@ -148,7 +148,7 @@ def test_a_run_folder_is_held_by_one_process(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from hmtl.runlog import locked\n"
         "with locked(Path(sys.argv[1])): pass"
     )
-    command = [sys.executable, "-c", code, str(tmp_path)]
+    command = [sys.executable, "-P", "-c", code, str(tmp_path)]
     with locked(tmp_path):
         refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "is in use by another process" in refused.stderr

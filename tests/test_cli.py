@@ -53,7 +53,7 @@ def test_the_help_is_quick_and_imports_no_torch() -> None:
         "assert not {'torch', 'numpy', 'rich'} & sys.modules.keys()"
     )
     shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     ).stdout
     for name, (_, text) in COMMANDS.items():
         assert name in shown
@@ -70,7 +70,10 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 
 def test_the_module_runs_like_the_command() -> None:
     shown = subprocess.run(
-        [sys.executable, "-m", "hmtl", "--version"], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-m", "hmtl", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert shown.stdout.startswith("hmtl, version ")
 

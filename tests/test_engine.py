@@ -411,7 +411,7 @@ def start_training(out: Path, data_root: Path) -> subprocess.Popen[str]:
     """Start a run of many steps in a process of its own."""
     changes = TINY | {"train.epochs": 40, "train.checkpoint_steps": 2, "train.optimizer": "sgd"}
     settings = [f"--set={key}={json.dumps(value)}" for key, value in changes.items()]
-    command = [sys.executable, "-m", "hmtl", "train", "table2/hmtl-puzzle2-aug1", *settings]
+    command = [sys.executable, "-P", "-m", "hmtl", "train", "table2/hmtl-puzzle2-aug1", *settings]
     return subprocess.Popen(
         [*command, "--data", str(data_root), "--out", str(out), "--resume"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},

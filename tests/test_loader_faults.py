@@ -165,7 +165,7 @@ next(iterator)
 )
 def test_a_process_ends_without_close(dataset, then, code, said):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(then=then), str(dataset.root)],
+        [sys.executable, "-P", "-c", PROGRAM.format(then=then), str(dataset.root)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (code, "")

@@ -367,7 +367,7 @@ def test_arguments_out_of_range_are_named(tmp_path, change, message):
 
 def test_the_renderer_does_not_import_torch():
     code = "import sys, hmtl.synth; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
 def test_the_command_renders_a_data_set(tmp_path, capsys):
