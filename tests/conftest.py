@@ -5,11 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from trees import link_tree
 
 # After a plain install the checkout's `hmtl` has no compiled core: test what is installed.
 _CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _CHECKOUT]
+
+# How long an example takes says nothing on a shared machine.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 _REQUIRED = set(filter(None, os.environ.get("HMTL_REQUIRE", "").split(",")))
 
