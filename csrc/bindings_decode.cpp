@@ -70,12 +70,13 @@ py::dict picture_dict(const Picture& picture) {
 
 py::dict bind_decode_call(const py::bytes& data, int codec, const std::string& name,
                           const std::optional<std::array<float, 4>>& region, int margin,
-                          int output_size, bool planes, bool ignore_exif, std::int64_t max_pixels) {
+                          double pixels_per_output, bool planes, bool ignore_exif,
+                          std::int64_t max_pixels) {
   DecodeOptions options;
   options.whole = !region.has_value();
   if (region) options.region = {(*region)[0], (*region)[1], (*region)[2], (*region)[3]};
   options.margin = margin;
-  options.output_size = output_size;
+  options.pixels_per_output = pixels_per_output;
   options.planes = planes;
   options.ignore_exif = ignore_exif;
   options.max_pixels = max_pixels;
@@ -109,7 +110,7 @@ void bind_decode(py::module_& m) {
   register_decode_error(m);
   m.def("decode", &bind_decode_call, py::arg("data"), py::arg("codec"), py::arg("name"),
         py::kw_only(), py::arg("region") = py::none(), py::arg("margin") = 2,
-        py::arg("output_size") = 0, py::arg("planes") = false, py::arg("ignore_exif") = false,
+        py::arg("pixels_per_output") = 0, py::arg("planes") = false, py::arg("ignore_exif") = false,
         py::arg("max_pixels") = DecodeOptions{}.max_pixels,
         "Decode a JPEG (codec 0) or PNG (1); region is x0, y0, x1, y1 in pixels.");
   m.def("read_extent", &bind_read_extent, py::arg("paths"), py::arg("extent"),

@@ -43,10 +43,11 @@ struct Picture {
 };
 
 struct DecodeOptions {
-  bool whole = true;         // decode everything; else at least `region` and `margin` around it
-  Box region;                // in source pixels; may leave the image
-  int margin = 2;            // source pixels that resampling may read beyond the region
-  int output_size = 0;       // side the region will be resampled to; 0: never scale the IDCT
+  bool whole = true;  // decode everything; else at least `region` and `margin` around it
+  Box region;         // in source pixels; may leave the image
+  int margin = 2;     // source pixels that resampling may read beyond the region
+  // Source pixels for each output pixel of the finest crop; 0: never scale the inverse transform.
+  double pixels_per_output = 0;
   bool planes = false;       // prefer kYcc where the file is 4:2:0, 4:2:2 or 4:4:4 YCbCr baseline
   bool ignore_exif = false;  // else an orientation other than 1 is an error
   std::int64_t max_pixels = 100'000'000;  // of the header; checked before anything is allocated

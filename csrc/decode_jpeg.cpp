@@ -133,14 +133,9 @@ bool has_plain_planes(const Jpeg& jpeg) {
 }
 
 // The largest denominator that leaves four decoded pixels for each output pixel; 1 for none.
-int scale_denominator(const DecodeOptions& options, int height, int width) {
-  if (options.output_size <= 0) return 1;
-  const Box& region = options.region;
-  const double shorter = options.whole ? std::min(height, width)
-                                       : std::min(static_cast<double>(region.x1) - region.x0,
-                                                  static_cast<double>(region.y1) - region.y0);
+int scale_denominator(const DecodeOptions& options) {
   for (const int denominator : {8, 4, 2}) {
-    if (shorter >= 4.0 * denominator * options.output_size) return denominator;
+    if (options.pixels_per_output >= 4.0 * denominator) return denominator;
   }
   return 1;
 }
@@ -254,7 +249,7 @@ void decode_jpeg(const std::uint8_t* bytes, std::size_t size, const std::string&
   info.mem->max_memory_to_use =
       static_cast<long>(kMemoryBase + kMemoryPerPixel * picture.height * picture.width);
 
-  const int denominator = scale_denominator(options, picture.height, picture.width);
+  const int denominator = scale_denominator(options);
   const bool use_planes = options.planes && denominator == 1 && has_plain_planes(jpeg);
   std::vector<std::uint8_t> scratch(use_planes ? plan_planes(options, jpeg)
                                                : plan_rgb(options, denominator, jpeg));

@@ -10,6 +10,12 @@ namespace {
 // Samples outside the image are black: 0, and 128 for the chroma planes.
 constexpr std::uint8_t kBlack = 0, kNoChroma = 128;
 
+// Side of what a view is rendered at before it is tiled.
+int canvas_side(const SampleParams& params, const RenderSettings& settings) {
+  return params.puzzled ? settings.grid * tile_side(settings.size, settings.grid) : settings.size;
+}
+
+// What all views of a sample need of its picture.
 DecodeOptions decode_options(const SampleParams* params, std::size_t views,
                              const RenderSettings& settings) {
   DecodeOptions options;
@@ -17,25 +23,21 @@ DecodeOptions decode_options(const SampleParams* params, std::size_t views,
   options.planes = settings.planes;
   options.ignore_exif = settings.ignore_exif;
   options.max_pixels = settings.max_pixels;
-  options.output_size = settings.size;
-  Box& all = options.region;
-  all = params[0].box;
-  float widest = 0, narrowest = INFINITY;
+  options.region = params[0].box;
+  options.pixels_per_output = INFINITY;
+  Box& region = options.region;
+  double coarsest = 2;  // resampled chroma reaches two source pixels beyond the crop
   for (std::size_t view = 0; view < views; ++view) {
     const Box& box = params[view].box;
-    all = {std::min(all.x0, box.x0), std::min(all.y0, box.y0), std::max(all.x1, box.x1),
-           std::max(all.y1, box.y1)};
-    widest = std::max({widest, box.x1 - box.x0, box.y1 - box.y0});
-    narrowest = std::min({narrowest, box.x1 - box.x0, box.y1 - box.y0});
+    region = {std::min(region.x0, box.x0), std::min(region.y0, box.y0), std::max(region.x1, box.x1),
+              std::max(region.y1, box.y1)};
+    const double side = canvas_side(params[view], settings);
+    const double x = (static_cast<double>(box.x1) - box.x0) / side;
+    const double y = (static_cast<double>(box.y1) - box.y0) / side;
+    options.pixels_per_output = std::min({options.pixels_per_output, x, y});
+    coarsest = std::max({coarsest, x, y});
   }
-  // The scale of the decoder's inverse transform follows the smallest crop of all views.
-  if (views > 1) {
-    const float ratio = std::max(all.x1 - all.x0, all.y1 - all.y0) / narrowest;
-    options.output_size = static_cast<int>(std::ceil(static_cast<float>(settings.size) * ratio));
-  }
-  // Resampling reads one output pixel around the crop, at least two source pixels (one of chroma).
-  options.margin =
-      static_cast<int>(std::ceil(std::max(2.0f, widest / static_cast<float>(settings.size)))) + 2;
+  options.margin = static_cast<int>(std::ceil(coarsest)) + 2;
   return options;
 }
 
@@ -61,7 +63,7 @@ void render_view(const SampleParams& params, const RenderSettings& settings, Ren
                  MutableImageView output, std::int64_t* permutation, std::int64_t* turns) {
   MutableImageView canvas = output;
   if (params.puzzled) {
-    const int side = settings.grid * tile_side(settings.size, settings.grid);
+    const int side = canvas_side(params, settings);
     scratch.canvas.reshape(side, side, 3);
     canvas = scratch.canvas.view();
   }

@@ -100,7 +100,7 @@ def decode(
     *,
     region: Sequence[float] | None = None,
     margin: int = 2,
-    output_size: int = 0,
+    pixels_per_output: float = 0.0,
     planes: bool = False,
     ignore_exif: bool = False,
     max_pixels: int = 100_000_000,

@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hmtl import optim
 from hmtl.optim import AdaBelief, build_optimizer, learning_rate
 
 
@@ -226,3 +227,23 @@ def test_the_rate_is_torchs_multistep_schedule():
         assert math.isclose(ours, expected, rel_tol=1e-12)
         optimizer.step()
         schedule.step()
+
+
+def test_updating_in_packs_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(elements: int) -> list[Tensor]:
+        monkeypatch.setattr(optim, "PACK_ELEMENTS", elements)
+        generator = torch.Generator().manual_seed(3)
+        shapes = [(7, 5, 3, 3), (11,), (), (4, 300)]
+        params = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
+        params[0] = params[0].detach().to(memory_format=torch.channels_last).requires_grad_()
+        optimizer = optim.AdaBelief(params, weight_decay=0.01)
+        for _ in range(8):
+            for param in params:
+                param.grad = torch.randn(param.shape, generator=generator)
+            optimizer.step()
+        return params
+
+    whole = trained(1 << 40)
+    for elements in (1, 40, 1000):
+        parts = trained(elements)
+        assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
