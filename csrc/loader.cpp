@@ -20,6 +20,8 @@ std::uint64_t BatchRenderer::submit(BatchRequest request) {
   if (request.images.empty() || request.params.size() != rows * request.images.size()) {
     throw std::invalid_argument("a batch needs params for every row and view");
   }
+  // A file number that is unknown is refused here, where the caller gets the error.
+  for (const Extent& extent : request.extents) files_.path(extent);
   auto owned = std::make_unique<Job>();
   Job& job = *owned;
   job.request = std::move(request);
@@ -57,8 +59,11 @@ void BatchRenderer::render_row(Job& job, int row, int thread) {
       warnings = render_sample(files_, request.extents[static_cast<std::size_t>(row)],
                                request.params.data() + row * views, settings,
                                scratch_[static_cast<std::size_t>(thread)], target);
-    } catch (const std::exception& error) {
+    } catch (const DecodeError& error) {
       reason = error.what();
+    } catch (const std::exception& error) {
+      const Extent& extent = request.extents[static_cast<std::size_t>(row)];
+      reason = error.what() + (": " + files_.path(extent));
     }
   }
   {

@@ -10,6 +10,9 @@ namespace {
 // Samples outside the image are black: 0, and 128 for the chroma planes.
 constexpr std::uint8_t kBlack = 0, kNoChroma = 128;
 
+// Source pixels for an output pixel that resampling refuses anyway.
+constexpr double kMostReach = 1 << 20;
+
 // Side of what a view is rendered at before it is tiled.
 int canvas_side(const SampleParams& params, const RenderSettings& settings) {
   return params.puzzled ? settings.grid * tile_side(settings.size, settings.grid) : settings.size;
@@ -37,7 +40,7 @@ DecodeOptions decode_options(const SampleParams* params, std::size_t views,
     options.pixels_per_output = std::min({options.pixels_per_output, x, y});
     coarsest = std::max({coarsest, x, y});
   }
-  options.margin = static_cast<int>(std::ceil(coarsest)) + 2;
+  options.margin = static_cast<int>(std::ceil(std::min(coarsest, kMostReach))) + 2;
   return options;
 }
 

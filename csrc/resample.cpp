@@ -22,6 +22,9 @@ constexpr std::int32_t kHalf = 1 << (kWeightBits - 1);
 // one vector operation (16-bit factors, 32-bit sums).
 constexpr int kGroup = 8;
 
+// Beyond any image that is decoded; keeps a mistaken box from taking all memory.
+constexpr int kMaxSupport = 1 << 14;
+
 // Columns that the vertical pass sums at a time, in registers.
 constexpr int kBlock = 64;
 
@@ -208,6 +211,10 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
   }
   const double scale = (to - from) / out;
   const double support = std::max(1.0, scale);
+  if (support > kMaxSupport) {
+    throw std::invalid_argument("a crop may have " + std::to_string(kMaxSupport) +
+                                " pixels for each output pixel, got " + std::to_string(scale));
+  }
   const double canvas_first = std::min(0.0, std::floor(from));
   const double canvas_last = std::max(static_cast<double>(length), std::ceil(to));
   const int most = static_cast<int>(std::ceil(support)) * 2 + 1;
@@ -220,8 +227,8 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
   taps.from = from;
   taps.to = to;
   taps.length = length;
-  taps.out = out;
   taps.border = border;
+  taps.out = 0;  // until they are whole
 
   std::vector<double> exact;
   std::vector<std::int32_t> rounded;
@@ -242,6 +249,7 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
   // Samples that read nothing must still point into the row.
   for (std::int32_t& first : taps.first)
     first = std::clamp(first, taps.begin, std::max(taps.begin, taps.end));
+  taps.out = out;
 }
 
 void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, ResampleScratch& scratch,

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,12 @@ def test_python_goes_on_while_a_batch_is_rendered(dataset):
         turns += 1
     assert turns > 100
     next(iterator)
+
+
+def test_a_box_that_makes_no_sense_is_named_with_its_file(dataset):
+    box = dataset.box.copy()
+    box[3] = (-1e9, 0, 1e9, 50)
+    wrong = replace(dataset, box=box, face=box)
+    loader = Loader(wrong, batch_size=COUNT, size=32, shuffle=False, fit="stretch")
+    with pytest.raises(ValueError, match=r"a crop may have .*" + wrong.name[3]):
+        next(iter(loader))

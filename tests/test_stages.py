@@ -121,6 +121,11 @@ def test_colour_is_within_two_levels_of_floats(seed, brightness, contrast, satur
     assert np.abs(ours - exact).max() <= 1.0
 
 
+def test_a_crop_beyond_all_measure_is_refused():
+    with pytest.raises(ValueError, match="a crop may have 16384 pixels for each output pixel"):
+        _core.crop_resize(image=picture(5, 20, 20), box=(-1e9, 0, 1e9, 20), size=(8, 8))
+
+
 def test_neutral_colour_is_the_identity():
     assert np.array_equal(_core.color_matrix(), np.eye(3, 4, dtype=np.int32) << 12)
 
