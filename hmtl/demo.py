@@ -49,7 +49,7 @@ class Rendering:
 
 
 SIZE_PX = 128
-TRAIN = Rendering(folder="train", count=2400, subjects=120, seed=1)
+TRAIN = Rendering(folder="train", count=2000, subjects=100, seed=1)
 TEST = Rendering(folder="test", count=400, subjects=50, seed=2)
 
 
