@@ -230,10 +230,11 @@ def _training_inputs(config: Config, data: Dataset) -> plots.Pixels:
 
 
 def _axes_section(arm: Arm, test: Dataset) -> Section:
-    """Return predicted and true axes on the first heads of the test set."""
-    with closing(evaluation_loader(arm.config, test, torch.device("cpu"))) as loader:
-        heads = _to_pixels(next(iter(loader)).images[:SHOWN])
-    poses = {"label": test.pose[:SHOWN], arm.name: arm.pose[:SHOWN]}
+    """Return predicted and true axes on heads from all over the test set."""
+    rows = np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(np.int64)
+    with closing(evaluation_loader(arm.config, test.subset(rows), torch.device("cpu"))) as loader:
+        heads = _to_pixels(next(iter(loader)).images)
+    poses = {"label": test.pose[rows], arm.name: arm.pose[rows]}
     return Section(
         heading=f"{arm.name} on test heads",
         png=plots.png(plots.pose_sheet(heads, poses, columns=8)),
