@@ -78,7 +78,7 @@ constexpr std::int64_t kFromYcc[3][3] = {
 ColorMatrix after_ycc(const ColorMatrix& matrix) {
   ColorMatrix composed;
   for (int i = 0; i < 3; ++i) {
-    std::int64_t wide[4] = {0, 0, 0, static_cast<std::int64_t>(matrix.m[i][3]) << kYccBits};
+    std::int64_t wide[4] = {0, 0, 0, static_cast<std::int64_t>(matrix.m[i][3]) * (1 << kYccBits)};
     for (int j = 0; j < 3; ++j) {
       for (int k = 0; k < 3; ++k) wide[j] += matrix.m[i][k] * kFromYcc[k][j];
     }

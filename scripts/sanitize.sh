@@ -30,5 +30,6 @@ if [[ $loaded != "$PWD/$package/"* ]]; then
   echo "the tests would load $loaded: an editable install hides the sanitized core" >&2
   exit 1
 fi
-"$python" -m pytest -q -p no:cacheprovider -m "not slow" \
+# --capture=sys: what a sanitizer says before it ends the process must be seen.
+"$python" -m pytest -q --capture=sys -p no:cacheprovider -m "not slow" \
   tests/test_{stages,params,extent,decode,decode_png,loader,loader_faults}.py
