@@ -14,7 +14,10 @@
 
 #include "bindings.h"
 #include "decode.h"
+#include "decode_shared.h"
 #include "extent.h"
+#include "inspect.h"
+#include "lzf.h"
 
 namespace py = pybind11;
 
@@ -53,6 +56,12 @@ py::dict plane_dict(const Plane& plane) {
   return dict;
 }
 
+// What C libraries say may hold bytes of the file.
+py::object latin1(const std::string& text) {
+  return py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeLatin1(text.data(), static_cast<py::ssize_t>(text.size()), nullptr));
+}
+
 py::dict picture_dict(const Picture& picture) {
   py::list planes;
   for (int i = 0; i < picture.plane_count(); ++i) planes.append(plane_dict(picture.planes[i]));
@@ -61,14 +70,25 @@ py::dict picture_dict(const Picture& picture) {
   dict["height"] = picture.height;
   dict["width"] = picture.width;
   dict["warnings"] = picture.warnings;
-  dict["first_warning"] = py::reinterpret_steal<py::object>(
-      PyUnicode_DecodeLatin1(picture.first_warning.data(),
-                             static_cast<py::ssize_t>(picture.first_warning.size()), nullptr));
+  dict["first_warning"] = latin1(picture.first_warning);
   dict["planes"] = std::move(planes);
   return dict;
 }
 
-py::dict bind_decode_call(const py::bytes& data, int codec, const std::string& name,
+// The bytes and what is said of them; `data` must outlive it.
+Encoded encoded(const py::bytes& data, int codec, std::string name, int height, int width) {
+  char* bytes = nullptr;
+  py::ssize_t size = 0;
+  if (PyBytes_AsStringAndSize(data.ptr(), &bytes, &size) != 0) throw py::error_already_set();
+  return {reinterpret_cast<const std::uint8_t*>(bytes),
+          static_cast<std::size_t>(size),
+          static_cast<Codec>(codec),
+          height,
+          width,
+          std::move(name)};
+}
+
+py::dict bind_decode_call(const py::bytes& data, int codec, std::string name, int height, int width,
                           const std::optional<std::array<float, 4>>& region, int margin,
                           double pixels_per_output, bool planes, bool ignore_exif,
                           std::int64_t max_pixels) {
@@ -80,28 +100,78 @@ py::dict bind_decode_call(const py::bytes& data, int codec, const std::string& n
   options.planes = planes;
   options.ignore_exif = ignore_exif;
   options.max_pixels = max_pixels;
-  char* bytes = nullptr;
-  py::ssize_t size = 0;
-  if (PyBytes_AsStringAndSize(data.ptr(), &bytes, &size) != 0) throw py::error_already_set();
+  const Encoded sample = encoded(data, codec, std::move(name), height, width);
   Picture picture;
   {
     py::gil_scoped_release nogil;
-    decode(reinterpret_cast<const std::uint8_t*>(bytes), static_cast<std::size_t>(size),
-           static_cast<Codec>(codec), name, options, picture);
+    decode(sample, options, picture);
   }
   return picture_dict(picture);
 }
 
-py::bytes bind_read_extent(std::vector<std::string> paths,
-                           const py::array_t<Extent, py::array::c_style>& extent) {
-  if (extent.size() != 1) throw std::invalid_argument("extent must be one extent");
-  const Extent where = *extent.data();
+using Extents = py::array_t<Extent, py::array::c_style>;
+
+// A table of the one file that the extent names, which may be one of very many: only its path is
+// looked at. `extent` is changed to name it there.
+FileTable one_file(const py::sequence& paths, Extent& extent) {
+  const auto count = static_cast<std::int64_t>(py::len(paths));
+  if (extent.file < 0 || extent.file >= count) {
+    throw std::invalid_argument("extent.file must be below " + std::to_string(count) + ", got " +
+                                std::to_string(extent.file));
+  }
+  FileTable table({paths[static_cast<std::size_t>(extent.file)].cast<std::string>()});
+  extent.file = 0;
+  return table;
+}
+
+Extent one_extent(const Extents& extents) {
+  if (extents.size() != 1) throw std::invalid_argument("extent must be one extent");
+  return *extents.data();
+}
+
+py::bytes bind_read_extent(const py::sequence& paths, const Extents& extents) {
+  Extent extent = one_extent(extents);
+  const FileTable files = one_file(paths, extent);
   std::vector<std::uint8_t> bytes;
   {
     py::gil_scoped_release nogil;
-    FileTable(std::move(paths)).read(where, bytes);
+    files.read(extent, bytes);
   }
   return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+py::dict bind_inspect(const py::sequence& paths, const Extents& extents, std::int64_t max_pixels) {
+  Extent extent = one_extent(extents);
+  const FileTable files = one_file(paths, extent);
+  Picture picture;
+  {
+    py::gil_scoped_release nogil;
+    inspect(files, extent, max_pixels, picture);
+  }
+  py::dict dict;
+  dict["height"] = picture.height;
+  dict["width"] = picture.width;
+  dict["channels"] = source_name(picture);
+  dict["orientation"] = picture.orientation;
+  dict["warnings"] = picture.warnings;
+  dict["first_warning"] = latin1(picture.first_warning);
+  return dict;
+}
+
+py::tuple bind_image_size(const py::bytes& head, int codec, std::string name) {
+  const ImageSize size = image_size(encoded(head, codec, std::move(name), 0, 0));
+  return py::make_tuple(size.height, size.width);
+}
+
+template <LzfResult (*Decode)(const std::uint8_t*, std::size_t, std::uint8_t*, std::size_t)>
+py::bytes bind_lzf(const py::bytes& data, std::size_t size) {
+  const Encoded sample = encoded(data, static_cast<int>(Codec::kLzfBgr), "data", 0, 0);
+  std::vector<std::uint8_t> out(size);
+  {
+    py::gil_scoped_release nogil;
+    check_lzf(Decode(sample.bytes, sample.size, out.data(), size), size, sample);
+  }
+  return py::bytes(reinterpret_cast<const char*>(out.data()), size);
 }
 
 }  // namespace
@@ -109,12 +179,21 @@ py::bytes bind_read_extent(std::vector<std::string> paths,
 void bind_decode(py::module_& m) {
   register_decode_error(m);
   m.def("decode", &bind_decode_call, py::arg("data"), py::arg("codec"), py::arg("name"),
-        py::kw_only(), py::arg("region") = py::none(), py::arg("margin") = 2,
-        py::arg("pixels_per_output") = 0, py::arg("planes") = false, py::arg("ignore_exif") = false,
-        py::arg("max_pixels") = DecodeOptions{}.max_pixels,
-        "Decode a JPEG (codec 0) or PNG (1); region is x0, y0, x1, y1 in pixels.");
+        py::kw_only(), py::arg("height") = 0, py::arg("width") = 0, py::arg("region") = py::none(),
+        py::arg("margin") = 2, py::arg("pixels_per_output") = 0, py::arg("planes") = false,
+        py::arg("ignore_exif") = false, py::arg("max_pixels") = DecodeOptions{}.max_pixels,
+        "Decode a sample's bytes; region is x0, y0, x1, y1 in pixels.");
   m.def("read_extent", &bind_read_extent, py::arg("paths"), py::arg("extent"),
         "Return the encoded bytes of one extent.");
+  m.def("inspect", &bind_inspect, py::arg("paths"), py::arg("extent"), py::kw_only(),
+        py::arg("max_pixels") = DecodeOptions{}.max_pixels,
+        "Read and decode one whole sample; return what was found, without pixels.");
+  m.def("image_size", &bind_image_size, py::arg("data_head"), py::arg("codec"), py::arg("name"),
+        "(height, width) as the header of a JPEG or PNG says.");
+  m.def("lzf_decode", &bind_lzf<lzf_decode>, py::arg("data"), py::arg("size"),
+        "Expand one LZF stream to so many bytes.");
+  m.def("lzf_decode_plain", &bind_lzf<lzf_decode_plain>, py::arg("data"), py::arg("size"),
+        "The same, byte by byte.");
 }
 
 }  // namespace hmtl

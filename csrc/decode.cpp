@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "decode_shared.h"
 
@@ -39,6 +40,11 @@ int entry_value(const TiffReader& tiff, std::size_t entry) {
   return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
+std::string one_line(std::string text) {
+  std::replace_if(text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; }, '?');
+  return text;
+}
+
 // Both edges of one axis of the window, in grid samples.
 void needed_range(double from, double to, int margin, double scale, int full, int& first,
                   int& last) {
@@ -56,6 +62,8 @@ void needed_range(double from, double to, int margin, double scale, int full, in
 
 }  // namespace
 
+DecodeError::DecodeError(std::string message) : std::runtime_error(one_line(std::move(message))) {}
+
 std::string grouped(std::int64_t number) {
   std::string digits = std::to_string(number);
   const std::ptrdiff_t sign = number < 0 ? 1 : 0;
@@ -66,11 +74,8 @@ std::string grouped(std::int64_t number) {
 }
 
 void fail(const std::string& what, const std::string& name, std::size_t size) {
-  std::string line =
-      what + ": " + name + " (" + grouped(static_cast<std::int64_t>(size)) + " bytes)";
-  // File names may hold line breaks; errors may not.
-  std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, '?');
-  throw DecodeError(line);
+  throw DecodeError(what + ": " + name + " (" + grouped(static_cast<std::int64_t>(size)) +
+                    " bytes)");
 }
 
 void check_pixels(std::int64_t height, std::int64_t width, std::int64_t max_pixels,
@@ -100,13 +105,15 @@ int exif_orientation(const std::uint8_t* bytes, std::size_t size) {
   return 1;
 }
 
-void check_orientation(const std::uint8_t* exif, std::size_t exif_size, const std::string& name,
-                       std::size_t size) {
+void note_orientation(const std::uint8_t* exif, std::size_t exif_size, const Encoded& sample,
+                      const DecodeOptions& options, Picture& picture) {
   const int orientation = exif_orientation(exif, exif_size);
   if (orientation == 1) return;
+  picture.orientation = orientation;
+  if (options.ignore_exif) return;
   fail("EXIF orientation is " + std::to_string(orientation) +
            ", only 1 is read (boxes would be in another frame; exif=\"ignore\" decodes as stored)",
-       name, size);
+       sample.name, sample.size);
 }
 
 Window needed_window(const DecodeOptions& options, const Plane& plane) {
@@ -126,18 +133,36 @@ void reshape_plane(Plane& plane, const Window& window, int channels) {
   plane.pixels.reshape(window.height(), window.width(), channels);
 }
 
-void decode(const std::uint8_t* bytes, std::size_t size, Codec codec, const std::string& name,
-            const DecodeOptions& options, Picture& picture) {
+std::uint8_t* scratch_bytes(Picture& picture, std::size_t size) {
+  if (picture.scratch.size() < size) picture.scratch.resize(size);
+  return picture.scratch.data();
+}
+
+void decode(const Encoded& sample, const DecodeOptions& options, Picture& picture) {
   picture.warnings = 0;
   picture.first_warning.clear();
-  switch (codec) {
+  picture.orientation = 1;
+  switch (sample.codec) {
     case Codec::kJpeg:
-      return decode_jpeg(bytes, size, name, options, picture);
+      return decode_jpeg(sample, options, picture);
     case Codec::kPng:
-      return decode_png(bytes, size, name, options, picture);
+      return decode_png(sample, options, picture);
+    case Codec::kBgr:
+    case Codec::kLzfBgr:
+    case Codec::kDeflateBgr:
+      return decode_array(sample, options, picture);
   }
-  throw std::invalid_argument("codec must be 0 (JPEG) or 1 (PNG), got " +
-                              std::to_string(static_cast<int>(codec)) + " for " + name);
+  throw std::invalid_argument("codec must be in [0, 4], got " +
+                              std::to_string(static_cast<int>(sample.codec)) + " for " +
+                              sample.name);
+}
+
+void decode_extent(const FileTable& files, const Extent& extent, const DecodeOptions& options,
+                   std::vector<std::uint8_t>& encoded, Picture& picture) {
+  files.read(extent, encoded);
+  decode({encoded.data(), encoded.size(), extent.codec, extent.height, extent.width,
+          files.name(extent)},
+         options, picture);
 }
 
 }  // namespace hmtl

@@ -6,19 +6,33 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "extent.h"
 #include "image.h"
 
 namespace hmtl {
 
-// Bad data; the message names the file, what is wrong and, where there is one, the position.
+// Bad data; the message names the file, what is wrong and, where there is one, the position. It is
+// one line: line breaks, which the names of files may hold, become question marks.
 class DecodeError : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit DecodeError(std::string message);
+};
+
+// One sample's bytes, borrowed; `height` and `width` as in Extent, `name` is what errors call it.
+struct Encoded {
+  const std::uint8_t* bytes = nullptr;
+  std::size_t size = 0;
+  Codec codec = Codec::kJpeg;
+  int height = 0, width = 0;
+  std::string name;
 };
 
 enum class ColorSpace { kRgb, kYcc };
+
+// How a file keeps its colours.
+enum class SourceColor { kYcc, kGrey, kRgb, kCmyk, kYcck, kPalette, kGreyAlpha, kRgbAlpha, kBgr };
 
 // A part of one grid of samples. `full_height` × `full_width` is the whole grid; `pixels` holds the
 // rows from `top` and columns from `left` on; one source pixel is `scale_x` × `scale_y` grid
@@ -38,6 +52,10 @@ struct Picture {
   Plane planes[3];
   int warnings = 0;           // of the decoder, in the rows decoded
   std::string first_warning;  // the text of the first of them
+  SourceColor source_color = SourceColor::kRgb;
+  int source_bits = 8;                // of one sample in the file
+  int orientation = 1;                // EXIF's; 1 is as stored
+  std::vector<std::uint8_t> scratch;  // of the decoder
 
   int plane_count() const { return space == ColorSpace::kRgb ? 1 : 3; }
 };
@@ -53,13 +71,15 @@ struct DecodeOptions {
   std::int64_t max_pixels = 100'000'000;  // of the header; checked before anything is allocated
 };
 
-// Decodes `size` bytes into `picture`; `name` is the path that errors name.
-void decode(const std::uint8_t* bytes, std::size_t size, Codec codec, const std::string& name,
-            const DecodeOptions& options, Picture& picture);
+// Decodes a sample into `picture`.
+void decode(const Encoded& sample, const DecodeOptions& options, Picture& picture);
 
-void decode_jpeg(const std::uint8_t* bytes, std::size_t size, const std::string& name,
-                 const DecodeOptions& options, Picture& picture);
-void decode_png(const std::uint8_t* bytes, std::size_t size, const std::string& name,
-                const DecodeOptions& options, Picture& picture);
+// Reads a sample through `encoded`, which is reused, and decodes it.
+void decode_extent(const FileTable& files, const Extent& extent, const DecodeOptions& options,
+                   std::vector<std::uint8_t>& encoded, Picture& picture);
+
+void decode_jpeg(const Encoded& sample, const DecodeOptions& options, Picture& picture);
+void decode_png(const Encoded& sample, const DecodeOptions& options, Picture& picture);
+void decode_array(const Encoded& sample, const DecodeOptions& options, Picture& picture);
 
 }  // namespace hmtl

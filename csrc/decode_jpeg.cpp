@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
-#include <vector>
 
 #include "decode.h"
 #include "decode_shared.h"
@@ -190,7 +189,9 @@ std::size_t plan_rgb(const DecodeOptions& options, int denominator, Jpeg& jpeg) 
   return static_cast<std::size_t>(picture.planes[0].full_width) * 4 + kUnalignment;
 }
 
-[[noreturn]] void fail_jpeg(const Jpeg& jpeg, const std::string& name, std::size_t size) {
+[[noreturn]] void fail_jpeg(const Jpeg& jpeg, const Encoded& sample) {
+  const std::string& name = sample.name;
+  const std::size_t size = sample.size;
   const jpeg_decompress_struct& info = jpeg.info;
   if (jpeg.failure == Failure::kInvalid) {
     fail(std::string("invalid JPEG (") + jpeg.message + ")", name, size);
@@ -208,41 +209,56 @@ std::size_t plan_rgb(const DecodeOptions& options, int denominator, Jpeg& jpeg) 
   fail(what + "row " + grouped(std::min(row, height - 1)) + " of " + grouped(height), name, size);
 }
 
-void check_header(const Jpeg& jpeg, const std::string& name, std::size_t size,
-                  const DecodeOptions& options) {
+SourceColor source_color(const jpeg_decompress_struct& info) {
+  switch (info.jpeg_color_space) {
+    case JCS_GRAYSCALE:
+      return SourceColor::kGrey;
+    case JCS_YCbCr:
+      return SourceColor::kYcc;
+    case JCS_CMYK:
+      return SourceColor::kCmyk;
+    case JCS_YCCK:
+      return SourceColor::kYcck;
+    default:
+      return SourceColor::kRgb;
+  }
+}
+
+void check_header(const Jpeg& jpeg, const Encoded& sample, const DecodeOptions& options) {
   const jpeg_decompress_struct& info = jpeg.info;
-  check_pixels(info.image_height, info.image_width, options.max_pixels, name);
+  check_pixels(info.image_height, info.image_width, options.max_pixels, sample.name);
   if (info.data_precision != 8) {
     fail("JPEG has " + std::to_string(info.data_precision) + " bits a sample, only 8 are read",
-         name, size);
+         sample.name, sample.size);
   }
   if (info.num_components != 1 && info.num_components != 3 && info.num_components != 4) {
     fail("JPEG has " + std::to_string(info.num_components) + " components, 1, 3 or 4 are read",
-         name, size);
+         sample.name, sample.size);
   }
-  if (options.ignore_exif) return;
   for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
     if (marker->data_length < 6 || std::memcmp(marker->data, "Exif\0", 5) != 0) continue;
-    check_orientation(marker->data, marker->data_length, name, size);
+    note_orientation(marker->data, marker->data_length, sample, options, *jpeg.picture);
   }
 }
 
 }  // namespace
 
-void decode_jpeg(const std::uint8_t* bytes, std::size_t size, const std::string& name,
-                 const DecodeOptions& options, Picture& picture) {
-  if (size < 2 || bytes[0] != 0xFF || bytes[1] != 0xD8)
-    fail("not a JPEG (no SOI marker)", name, size);
+void decode_jpeg(const Encoded& sample, const DecodeOptions& options, Picture& picture) {
+  if (sample.size < 2 || sample.bytes[0] != 0xFF || sample.bytes[1] != 0xD8) {
+    fail("not a JPEG (no SOI marker)", sample.name, sample.size);
+  }
   Jpeg jpeg;
   jpeg.picture = &picture;
-  jpeg.source.next_input_byte = bytes;
-  jpeg.source.bytes_in_buffer = size;
-  if (!run_step(jpeg, read_header)) fail_jpeg(jpeg, name, size);
-  check_header(jpeg, name, size, options);
+  jpeg.source.next_input_byte = sample.bytes;
+  jpeg.source.bytes_in_buffer = sample.size;
+  if (!run_step(jpeg, read_header)) fail_jpeg(jpeg, sample);
+  check_header(jpeg, sample, options);
 
   jpeg_decompress_struct& info = jpeg.info;
   picture.height = static_cast<int>(info.image_height);
   picture.width = static_cast<int>(info.image_width);
+  picture.source_color = source_color(info);
+  picture.source_bits = info.data_precision;
   jpeg.in_header = false;
   jpeg.many_scans = jpeg_has_multiple_scans(&info) != FALSE;
   jpeg.end_is_error = jpeg.many_scans || info.arith_code;
@@ -251,10 +267,10 @@ void decode_jpeg(const std::uint8_t* bytes, std::size_t size, const std::string&
 
   const int denominator = scale_denominator(options);
   const bool use_planes = options.planes && denominator == 1 && has_plain_planes(jpeg);
-  std::vector<std::uint8_t> scratch(use_planes ? plan_planes(options, jpeg)
-                                               : plan_rgb(options, denominator, jpeg));
-  jpeg.scratch = scratch.data() + (use_planes ? 0 : kUnalignment);
-  if (!run_step(jpeg, use_planes ? read_planes : read_rgb)) fail_jpeg(jpeg, name, size);
+  const std::size_t scratch_size =
+      use_planes ? plan_planes(options, jpeg) : plan_rgb(options, denominator, jpeg);
+  jpeg.scratch = scratch_bytes(picture, scratch_size) + (use_planes ? 0 : kUnalignment);
+  if (!run_step(jpeg, use_planes ? read_planes : read_rgb)) fail_jpeg(jpeg, sample);
   picture.warnings = jpeg.warnings;
   if (jpeg.warnings > 0) picture.first_warning = jpeg.first_warning;
 }

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <new>
 #include <string>
-#include <vector>
 
 #include "decode.h"
 #include "decode_shared.h"
@@ -27,6 +26,7 @@ constexpr std::size_t kChunkFrame = 12;  // length, type and checksum
 // What the chunks say.
 struct Chunks {
   std::uint32_t height = 0, width = 0;
+  int bits = 0, color_type = 0;
   const std::uint8_t* exif = nullptr;
   std::size_t exif_size = 0;
 };
@@ -76,6 +76,8 @@ Chunks walk_chunks(const std::uint8_t* bytes, std::size_t size, const std::strin
       if (!is_type(type, "IHDR") || length != 13) fail("broken PNG, no header", name, size);
       chunks.width = big_endian(data);
       chunks.height = big_endian(data + 4);
+      chunks.bits = data[8];
+      chunks.color_type = data[9];
     }
     is_first = false;
     if (is_type(type, "IEND")) return chunks;
@@ -190,27 +192,43 @@ void read_rows(Png& reader) {
   }
 }
 
+SourceColor source_color(int color_type) {
+  switch (color_type) {
+    case PNG_COLOR_TYPE_GRAY:
+      return SourceColor::kGrey;
+    case PNG_COLOR_TYPE_PALETTE:
+      return SourceColor::kPalette;
+    case PNG_COLOR_TYPE_GRAY_ALPHA:
+      return SourceColor::kGreyAlpha;
+    case PNG_COLOR_TYPE_RGB_ALPHA:
+      return SourceColor::kRgbAlpha;
+    default:
+      return SourceColor::kRgb;
+  }
+}
+
 }  // namespace
 
-void decode_png(const std::uint8_t* bytes, std::size_t size, const std::string& name,
-                const DecodeOptions& options, Picture& picture) {
-  if (size < kSignatureSize || png_sig_cmp(bytes, 0, kSignatureSize) != 0) {
+void decode_png(const Encoded& sample, const DecodeOptions& options, Picture& picture) {
+  const std::string& name = sample.name;
+  const std::size_t size = sample.size;
+  if (size < kSignatureSize || png_sig_cmp(sample.bytes, 0, kSignatureSize) != 0) {
     fail("not a PNG (no signature)", name, size);
   }
-  const Chunks chunks = walk_chunks(bytes, size, name);
+  const Chunks chunks = walk_chunks(sample.bytes, size, name);
   if (chunks.height == 0 || chunks.width == 0 || chunks.height > PNG_UINT_31_MAX ||
       chunks.width > PNG_UINT_31_MAX) {
     fail("invalid PNG (" + grouped(chunks.height) + " × " + grouped(chunks.width) + " pixels)",
          name, size);
   }
   check_pixels(chunks.height, chunks.width, options.max_pixels, name);
-  if (!options.ignore_exif && chunks.exif != nullptr) {
-    check_orientation(chunks.exif, chunks.exif_size, name, size);
+  if (chunks.exif != nullptr) {
+    note_orientation(chunks.exif, chunks.exif_size, sample, options, picture);
   }
 
   Png reader;
   reader.picture = &picture;
-  reader.next = bytes;
+  reader.next = sample.bytes;
   reader.left = size;
   const auto invalid = [&] {
     fail(std::string("invalid PNG (") + reader.message + ")", name, size);
@@ -221,6 +239,8 @@ void decode_png(const std::uint8_t* bytes, std::size_t size, const std::string& 
   picture.height = static_cast<int>(chunks.height);
   picture.width = static_cast<int>(chunks.width);
   picture.space = ColorSpace::kRgb;
+  picture.source_color = source_color(chunks.color_type);
+  picture.source_bits = chunks.bits;
   Plane& plane = picture.planes[0];
   plane.full_height = picture.height;
   plane.full_width = picture.width;
@@ -229,8 +249,7 @@ void decode_png(const std::uint8_t* bytes, std::size_t size, const std::string& 
   // The passes of an interlaced file fill the whole picture in turn.
   if (reader.is_interlaced) reader.window = {0, 0, picture.width, picture.height};
   reshape_plane(plane, reader.window, 3);
-  std::vector<std::uint8_t> scratch(static_cast<std::size_t>(picture.width) * 3);
-  reader.scratch = scratch.data();
+  reader.scratch = scratch_bytes(picture, static_cast<std::size_t>(picture.width) * 3);
   if (!run_step(reader, read_rows)) invalid();
   picture.warnings = reader.warnings;
   if (reader.warnings > 0) picture.first_warning = reader.first_warning;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "decode.h"
+#include "lzf.h"
 
 namespace hmtl {
 
@@ -20,7 +21,7 @@ struct Window {
 // `number` with a comma between thousands, as people read it.
 std::string grouped(std::int64_t number);
 
-// Throws DecodeError "what: name (size bytes)", always one line.
+// Throws DecodeError "what: name (size bytes)".
 [[noreturn]] void fail(const std::string& what, const std::string& name, std::size_t size);
 
 // Throws DecodeError when the header promises more pixels than allowed.
@@ -31,9 +32,10 @@ void check_pixels(std::int64_t height, std::int64_t width, std::int64_t max_pixe
 // it says none or nothing valid. Any bytes are safe.
 int exif_orientation(const std::uint8_t* bytes, std::size_t size);
 
-// Throws DecodeError when the EXIF block turns or mirrors the picture.
-void check_orientation(const std::uint8_t* exif, std::size_t exif_size, const std::string& name,
-                       std::size_t size);
+// Keeps the orientation of a sample's EXIF block in `picture`, the last other than 1 of several.
+// Throws DecodeError when the block turns or mirrors the picture and that is not to be ignored.
+void note_orientation(const std::uint8_t* exif, std::size_t exif_size, const Encoded& sample,
+                      const DecodeOptions& options, Picture& picture);
 
 // The part of a plane that `options` needs: the region and its margin, on the plane's grid, cut to
 // the plane. Reads full_height, full_width and the scales. Throws std::invalid_argument for a
@@ -42,5 +44,11 @@ Window needed_window(const DecodeOptions& options, const Plane& plane);
 
 // Sets where the window lies in `plane` and makes room for its samples.
 void reshape_plane(Plane& plane, const Window& window, int channels);
+
+// Throws DecodeError unless a sample's LZF gave all `size` bytes.
+void check_lzf(const LzfResult& result, std::size_t size, const Encoded& sample);
+
+// Makes room for so many bytes in the picture's scratch; what they hold is unspecified.
+std::uint8_t* scratch_bytes(Picture& picture, std::size_t size);
 
 }  // namespace hmtl

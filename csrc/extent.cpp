@@ -14,10 +14,14 @@
 namespace hmtl {
 namespace {
 
-// A file open for reading.
+bool is_array(Codec codec) {
+  return codec == Codec::kBgr || codec == Codec::kLzfBgr || codec == Codec::kDeflateBgr;
+}
+
+// A file open for reading; errors call it `name`, which must outlive it.
 class File {
  public:
-  explicit File(const std::string& path) : path_(path) {
+  File(const std::string& path, const std::string& name) : name_(name) {
     do {
       // Without O_NONBLOCK a pipe that has the name of a picture would wait for ever.
       descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -31,7 +35,7 @@ class File {
   std::int64_t size() const {
     struct stat status{};
     if (::fstat(descriptor_, &status) != 0) fail_with_errno("cannot read");
-    if (!S_ISREG(status.st_mode)) throw DecodeError("not a regular file: " + path_);
+    if (!S_ISREG(status.st_mode)) throw DecodeError("not a regular file: " + name_);
     return static_cast<std::int64_t>(status.st_size);
   }
 
@@ -51,10 +55,10 @@ class File {
 
  private:
   [[noreturn]] void fail_with_errno(const char* what) const {
-    throw DecodeError(std::string(what) + " (" + std::strerror(errno) + "): " + path_);
+    throw DecodeError(std::string(what) + " (" + std::strerror(errno) + "): " + name_);
   }
 
-  const std::string& path_;
+  const std::string& name_;
   int descriptor_ = -1;
 };
 
@@ -68,14 +72,22 @@ const std::string& FileTable::path(const Extent& extent) const {
   return paths_[static_cast<std::size_t>(extent.file)];
 }
 
+std::string FileTable::name(const Extent& extent) const {
+  if (extent.row < 0) return path(extent);
+  return "row " + std::to_string(extent.row) + " of " + path(extent);
+}
+
 void FileTable::read(const Extent& extent, std::vector<std::uint8_t>& bytes) const {
-  const std::string& name = path(extent);
+  const std::string sample = name(extent);
+  if (is_array(extent.codec) && extent.size == 0) {
+    throw DecodeError("image was never written: " + sample);
+  }
   if (extent.offset < 0 || extent.size < 0) {
     throw std::invalid_argument("extent must have offset >= 0 and size >= 0, got " +
                                 std::to_string(extent.offset) + " and " +
-                                std::to_string(extent.size) + " in " + name);
+                                std::to_string(extent.size) + " in " + sample);
   }
-  const File file(name);
+  const File file(path(extent), sample);
   // Asked first, so that a wrong index cannot make us allocate what no file holds.
   const std::int64_t length = file.size();
   bool complete = extent.size <= length && extent.offset <= length - extent.size;
@@ -86,7 +98,7 @@ void FileTable::read(const Extent& extent, std::vector<std::uint8_t>& bytes) con
   if (!complete) {
     fail("file changed since it was indexed, the index has " + grouped(extent.size) +
              " bytes from byte " + grouped(extent.offset),
-         name, static_cast<std::size_t>(length));
+         sample, static_cast<std::size_t>(length));
   }
 }
 

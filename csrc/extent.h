@@ -7,7 +7,9 @@
 
 namespace hmtl {
 
-enum class Codec : std::int32_t { kJpeg = 0, kPng = 1 };
+// The last three hold the samples of a height × width × 3 array, blue first: as they are, as one
+// LZF stream, as one zlib stream.
+enum class Codec : std::int32_t { kJpeg = 0, kPng = 1, kBgr = 2, kLzfBgr = 3, kDeflateBgr = 4 };
 
 // One sample's encoded bytes: [offset, offset + size) of the file with this number.
 // The layout is that of the NumPy structured type of a dataset's `extent` column.
@@ -15,19 +17,28 @@ struct Extent {
   std::int32_t file = 0;
   Codec codec = Codec::kJpeg;
   std::int64_t offset = 0;
-  std::int64_t size = 0;
+  std::int64_t size = 0;          // 0: an array that was never written
+  std::uint16_t height = 0;       // px; 0 where the bytes themselves say it,
+  std::uint16_t width = 0;        // the same
+  std::int32_t row = kWholeFile;  // the number of the image in a file that holds several
+
+  static constexpr std::int32_t kWholeFile = -1;
 };
-static_assert(sizeof(Extent) == 24);
+static_assert(sizeof(Extent) == 32);
 
 // The files of a dataset. Immutable, so any number of threads may read through one table.
 class FileTable {
  public:
   explicit FileTable(std::vector<std::string> paths) : paths_(std::move(paths)) {}
 
+  // Throws std::invalid_argument for a file number unknown.
   const std::string& path(const Extent& extent) const;
 
-  // Fills `bytes` with the extent's bytes. Throws DecodeError naming the file when it cannot be
-  // opened or is shorter than the extent says; std::invalid_argument for a file number unknown.
+  // What errors call the sample: its file, or "row 17 of" its file.
+  std::string name(const Extent& extent) const;
+
+  // Fills `bytes` with the extent's bytes. Throws DecodeError naming the sample when its file
+  // cannot be opened or is shorter than the extent says, or when it was never written.
   void read(const Extent& extent, std::vector<std::uint8_t>& bytes) const;
 
  private:

@@ -63,7 +63,7 @@ void BatchRenderer::render_row(Job& job, int row, int thread) {
       reason = error.what();
     } catch (const std::exception& error) {
       const Extent& extent = request.extents[static_cast<std::size_t>(row)];
-      reason = error.what() + (": " + files_.path(extent));
+      reason = error.what() + (": " + files_.name(extent));
     }
   }
   {

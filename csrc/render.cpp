@@ -10,9 +10,6 @@ namespace {
 // Samples outside the image are black: 0, and 128 for the chroma planes.
 constexpr std::uint8_t kBlack = 0, kNoChroma = 128;
 
-// Source pixels for an output pixel that resampling refuses anyway.
-constexpr double kMostReach = 1 << 20;
-
 // Side of what a view is rendered at before it is tiled.
 int canvas_side(const SampleParams& params, const RenderSettings& settings) {
   return params.puzzled ? settings.grid * tile_side(settings.size, settings.grid) : settings.size;
@@ -40,7 +37,7 @@ DecodeOptions decode_options(const SampleParams* params, std::size_t views,
     options.pixels_per_output = std::min({options.pixels_per_output, x, y});
     coarsest = std::max({coarsest, x, y});
   }
-  options.margin = static_cast<int>(std::ceil(std::min(coarsest, kMostReach))) + 2;
+  options.margin = static_cast<int>(std::ceil(std::min<double>(coarsest, kMaxReach))) + 2;
   return options;
 }
 
@@ -87,9 +84,8 @@ int render_sample(const FileTable& files, const Extent& extent, const SamplePara
                   const RenderSettings& settings, RenderScratch& scratch,
                   const RenderTarget& target) {
   const std::size_t views = target.images->size();
-  files.read(extent, scratch.encoded);
-  decode(scratch.encoded.data(), scratch.encoded.size(), extent.codec, files.path(extent),
-         decode_options(params, views, settings), scratch.picture);
+  decode_extent(files, extent, decode_options(params, views, settings), scratch.encoded,
+                scratch.picture);
   const std::ptrdiff_t tiles = settings.grid * settings.grid;
   for (std::size_t view = 0; view < views; ++view) {
     const MutableImageView output = {(*target.images)[view] + target.image_offset, settings.size,

@@ -22,9 +22,6 @@ constexpr std::int32_t kHalf = 1 << (kWeightBits - 1);
 // one vector operation (16-bit factors, 32-bit sums).
 constexpr int kGroup = 8;
 
-// Beyond any image that is decoded; keeps a mistaken box from taking all memory.
-constexpr int kMaxSupport = 1 << 14;
-
 // Columns that the vertical pass sums at a time, in registers.
 constexpr int kBlock = 64;
 
@@ -211,8 +208,8 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
   }
   const double scale = (to - from) / out;
   const double support = std::max(1.0, scale);
-  if (support > kMaxSupport) {
-    throw std::invalid_argument("a crop may have " + std::to_string(kMaxSupport) +
+  if (support > kMaxReach) {
+    throw std::invalid_argument("a crop may have " + std::to_string(kMaxReach) +
                                 " pixels for each output pixel, got " + std::to_string(scale));
   }
   const double canvas_first = std::min(0.0, std::floor(from));

@@ -12,6 +12,10 @@ namespace hmtl {
 // Weights sum to 1 << 14: an 8-bit sample times a weight leaves room for the sum in 32 bits.
 constexpr int kWeightBits = 14;
 
+// Source pixels for an output pixel, and so the reach of the filter. Beyond any image that is
+// decoded; keeps a mistaken box from taking all memory.
+constexpr int kMaxReach = 1 << 14;
+
 // For each output sample: the input samples it is made of, as a dot product of `stride` samples
 // from `first` on with weights that are 0 where the sample does not count. What samples outside the
 // image contribute is in `bias`, together with the half that rounds.

@@ -98,14 +98,36 @@ def decode(
     codec: int,
     name: str,
     *,
+    height: int = 0,
+    width: int = 0,
     region: Sequence[float] | None = None,
     margin: int = 2,
     pixels_per_output: float = 0.0,
     planes: bool = False,
     ignore_exif: bool = False,
     max_pixels: int = 100_000_000,
-) -> dict[str, Any]: ...
+) -> dict[str, Any]:
+    """Decode a sample's bytes; height and width are the sides of an array (codecs 2, 3, 4)."""
+
 def read_extent(paths: Sequence[str | bytes], extent: npt.NDArray[Any]) -> bytes: ...
+def inspect(
+    paths: Sequence[str | bytes], extent: npt.NDArray[Any], *, max_pixels: int = 100_000_000
+) -> dict[str, Any]:
+    """Read and decode one whole sample, whatever its orientation; hand out no pixels.
+
+    The result has height, width, channels ("YCbCr", "grey 1 bit", "RGB+alpha 16 bit", "BGR"),
+    orientation (EXIF's; 1 is as stored), warnings (how many the decoder gave), first_warning.
+    """
+
+def image_size(data_head: bytes, codec: int, name: str) -> tuple[int, int]:
+    """Return (height, width) as the header says; the bytes need not go beyond it."""
+
+def lzf_decode(data: bytes, size: int) -> bytes:
+    """Expand one LZF stream to so many bytes."""
+
+def lzf_decode_plain(data: bytes, size: int) -> bytes:
+    """Do the same byte by byte."""
+
 def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]: ...
 def crop_resize(
     image: _Pixels, box: Sequence[float], size: tuple[int, int], border: int = 0

@@ -1,5 +1,6 @@
 """The columns that a layout fills and an index keeps."""
 
+import enum
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,12 +8,37 @@ import numpy as np
 import numpy.typing as npt
 
 EXTENT_DTYPE = np.dtype(
-    [("file", "<i4"), ("codec", "<i4"), ("offset", "<i8"), ("size", "<i8")], align=True
+    [
+        ("file", "<i4"),
+        ("codec", "<i4"),
+        ("offset", "<i8"),
+        ("size", "<i8"),
+        ("height", "<u2"),
+        ("width", "<u2"),
+        ("row", "<i4"),
+    ],
+    align=True,
 )
-"""Where a sample's encoded bytes lie; the memory layout is that of the core's `Extent`."""
+"""Where a sample's encoded bytes lie; the memory layout is that of the core's `Extent`.
 
-CODECS = {".jpg": 0, ".jpeg": 0, ".png": 1}
-"""The core's number of the codec by the suffix of a loose file, in lower case."""
+`height` and `width` are the sides in px of an image whose bytes do not say it themselves, else 0;
+`row` is the number of the image in a file that holds several, -1 for a file that is one image.
+"""
+
+
+class Codec(enum.IntEnum):
+    """How a sample's bytes are encoded; the numbers are the core's."""
+
+    JPEG = 0
+    PNG = 1
+    BGR = 2
+    """Raw uint8, height × width × 3, blue first."""
+    LZF_BGR = 3
+    DEFLATE_BGR = 4
+
+
+CODEC_OF_SUFFIX = {".jpg": Codec.JPEG, ".jpeg": Codec.JPEG, ".png": Codec.PNG}
+"""The codec of a loose file by its suffix in lower case."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -26,3 +52,16 @@ class Columns:
     box: npt.NDArray[np.float32]
     subject: npt.NDArray[np.int32]
     subjects: tuple[str, ...]
+    boxes: str = ""
+    """Where the boxes come from, of a layout that has a choice."""
+
+
+def file_extents(sizes: npt.ArrayLike, codecs: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return the extents of N files of one image each, of these sizes in bytes and codecs."""
+    lengths = np.asarray(sizes, dtype=np.int64)
+    extent = np.zeros(len(lengths), dtype=EXTENT_DTYPE)
+    extent["file"] = np.arange(len(lengths))
+    extent["codec"] = codecs
+    extent["size"] = lengths
+    extent["row"] = -1
+    return extent

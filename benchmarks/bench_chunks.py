@@ -1,0 +1,221 @@
+"""Images out of an HDF5 file with LZF chunks: the core's readers beside h5py; one JSON document.
+
+python -m benchmarks.bench_chunks [--images 320] [--rounds 9] [--out FILE]
+
+One thread, page cache warm, rows in random order. The images are 224×224 cuts of real pictures below
+HMTL_DATA, or of rendered heads, with the noise of a camera (standard deviation 1 grey level), which
+brings LZF to about 0.9 of their size, as in ETH-XGaze's files. Times are microseconds per image.
+"""
+
+import argparse
+import io
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from benchmarks.bench_loader import machine
+from benchmarks.loader.files import write_tree
+from hmtl import _core
+from hmtl.data.columns import Codec
+from hmtl.data.layouts.hdf5 import image_extents
+
+SIDE_PX = 224
+SIZE = SIDE_PX * SIDE_PX * 3
+NAME = "face_patch"
+NOISE_LEVELS = 1.0
+LZF_RATIO = (0.75, 0.97)
+"""What counts as a realistic mean of packed to plain bytes."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def cut(picture: Image.Image, rng: np.random.Generator) -> Pixels:
+    """Return a face-like cut (224, 224, 3) of a picture, blue first, with noise."""
+    side = 0.6 * min(picture.size)
+    x, y = ((length - side) * rng.uniform(0.2, 0.8) for length in picture.size)
+    box = (x, y, x + side, y + side)
+    pixels = np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR, box))
+    noisy = pixels[..., ::-1] + rng.normal(0, NOISE_LEVELS, pixels.shape)
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+
+def write_chunks(path: Path, images: int) -> str:
+    """Write so many images, one LZF chunk each; return where they come from."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder, h5py.File(path, "w") as file:
+        source = write_tree(Path(folder), min(images, 40))
+        pictures = [
+            Image.open(io.BytesIO(found.read_bytes())).convert("RGB")
+            for found in sorted(Path(folder).rglob("*.jpg"))
+        ]
+        shape = (SIDE_PX, SIDE_PX, 3)
+        dataset = file.create_dataset(
+            NAME, (images, *shape), np.uint8, chunks=(1, *shape), compression="lzf"
+        )
+        for row in range(images):
+            dataset[row] = cut(pictures[row % len(pictures)], rng)
+    return f"cuts of {source}, with noise"
+
+
+class Readers:
+    """Every way to read a row, and the packed streams by themselves."""
+
+    def __init__(self, path: Path) -> None:
+        self.dataset = h5py.File(path, "r")[NAME]
+        self.paths = [str(path)]
+        extents = image_extents(self.dataset.file, NAME)
+        self.extents = [extents[row : row + 1] for row in range(len(extents))]
+        self.codecs = extents["codec"].tolist()
+        self.packed = {
+            row: _core.read_extent(self.paths, self.extents[row])
+            for row, codec in enumerate(self.codecs)
+            if codec == Codec.LZF_BGR
+        }
+
+    def h5py(self, row: int) -> Pixels:
+        """Read as h5py does, blue first."""
+        return self.dataset[row]
+
+    def h5py_rgb(self, row: int) -> Pixels:
+        """Read what the core hands out: red first, and contiguous."""
+        return np.ascontiguousarray(self.dataset[row][..., ::-1])
+
+    def hmtl(self, row: int) -> Pixels:
+        """Read and decode through Python: the bytes and the pixels are copied once more."""
+        data = _core.read_extent(self.paths, self.extents[row])
+        codec = self.codecs[row]
+        picture = _core.decode(data, codec, "a", height=SIDE_PX, width=SIDE_PX)
+        return picture["planes"][0]["pixels"]
+
+    def hmtl_inside(self, row: int) -> None:
+        """Read and decode in the core to RGB, as the loader's threads do."""
+        _core.inspect(self.paths, self.extents[row])
+
+    def lzf(self, row: int) -> bytes:
+        return _core.lzf_decode(self.packed[row], SIZE)
+
+    def lzf_plain(self, row: int) -> bytes:
+        return _core.lzf_decode_plain(self.packed[row], SIZE)
+
+
+def check(readers: Readers) -> None:
+    """Raise RuntimeError unless all readers agree on every row."""
+    for row in range(len(readers.extents)):
+        bgr = readers.h5py(row)
+        if not all(
+            np.array_equal(rgb, bgr[..., ::-1])
+            for rgb in (readers.hmtl(row), readers.h5py_rgb(row))
+        ):
+            raise RuntimeError(f"row {row}: the core reads other pixels than h5py")
+        found = _core.inspect(readers.paths, readers.extents[row])
+        if (found["height"], found["width"]) != bgr.shape[:2]:
+            raise RuntimeError(f"row {row}: the core sees another size")
+        if (
+            row in readers.packed
+            and not readers.lzf(row) == readers.lzf_plain(row) == bgr.tobytes()
+        ):
+            raise RuntimeError(f"row {row}: LZF is decoded to other bytes")
+
+
+def microseconds(read: Callable[[int], object], rows: list[int]) -> float:
+    """Return the time for each of the rows."""
+    start = time.perf_counter()
+    for row in rows:
+        read(row)
+    return (time.perf_counter() - start) / len(rows) * 1e6
+
+
+def time_readers(readers: Readers, rounds: int) -> dict[str, list[float]]:
+    """Return the times of each reader, which take turns."""
+    rng = np.random.default_rng(1)
+    rows = rng.permutation(len(readers.extents)).tolist()
+    packed = [row for row in rows if row in readers.packed]
+    sides: dict[str, tuple[Callable[[int], object], list[int]]] = {
+        "lzf": (readers.lzf, packed),
+        "lzf_plain": (readers.lzf_plain, packed),
+        "h5py": (readers.h5py, rows),
+        "h5py_rgb": (readers.h5py_rgb, rows),
+        "hmtl": (readers.hmtl, rows),
+        "hmtl_inside": (readers.hmtl_inside, rows),
+    }
+    runs: dict[str, list[float]] = {side: [] for side in sides}
+    for number in range(-1, rounds):  # the first does not count
+        for side, (read, which) in sides.items():
+            taken = microseconds(read, which)
+            if number >= 0:
+                runs[side].append(taken)
+    return runs
+
+
+def summarise(runs: dict[str, list[float]]) -> dict[str, Any]:
+    """Return the medians, and how many times as fast one is as another, each as a median."""
+
+    def times_as_fast(fast: str, slow: str) -> float:
+        pairs = zip(runs[slow], runs[fast], strict=True)
+        return round(statistics.median(a / b for a, b in pairs), 2)
+
+    return {
+        "us_per_image": {side: round(statistics.median(run), 1) for side, run in runs.items()},
+        "ratios": {
+            "lzf/lzf_plain": times_as_fast("lzf", "lzf_plain"),
+            "lzf/h5py": times_as_fast("lzf", "h5py"),
+            "hmtl/h5py_rgb": times_as_fast("hmtl", "h5py_rgb"),
+            "hmtl_inside/h5py": times_as_fast("hmtl_inside", "h5py"),
+            "hmtl_inside/h5py_rgb": times_as_fast("hmtl_inside", "h5py_rgb"),
+        },
+        "runs": {side: [round(taken, 1) for taken in run] for side, run in runs.items()},
+    }
+
+
+def run(images: int, rounds: int) -> dict[str, Any]:
+    """Return the document."""
+    about = {"name": "chunks", **machine()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "subject0000.h5"
+        source = write_chunks(path, images)
+        readers = Readers(path)
+        ratio = statistics.mean(len(data) for data in readers.packed.values()) / SIZE
+        if not LZF_RATIO[0] <= ratio <= LZF_RATIO[1]:
+            raise RuntimeError(
+                f"LZF packs to {ratio:.2f}, which is not as real images: {LZF_RATIO}"
+            )
+        check(readers)
+        runs = time_readers(readers, rounds)
+        readers.dataset.file.close()
+    return {
+        **about,
+        "images": images,
+        "source": source,
+        "stored_raw": images - len(readers.packed),
+        "lzf_ratio": round(ratio, 3),
+        "h5py": f"{h5py.version.version}, HDF5 {h5py.version.hdf5_version}",
+        **summarise(runs),
+    }
+
+
+def main() -> None:
+    """Measure and print the document."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=320)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the document there too")
+    given = parser.parse_args()
+    if min(given.images, given.rounds) < 1:
+        parser.error("--images and --rounds must be at least 1")
+    document = run(given.images, given.rounds)
+    print(json.dumps(document))
+    if given.out:
+        given.out.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+#include "harness.h"
+
+// 8 bytes of options, then the file.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace hmtl;
+  fuzz::Input input(data, size);
+  const DecodeOptions options = fuzz::take_options(input);
+  fuzz::check_decoding({input.rest(), input.rest_size(), Codec::kJpeg, 0, 0, "a.jpg"}, options);
+  return 0;
+}
