@@ -7,21 +7,29 @@ towards the viewer, the head is turned by
     R = Rx(pitch) @ Ry(-yaw) @ Rz(roll)        (active, column vectors)
 
 whose columns are the head's right-left, down and facing axes in the image. This is the
-decomposition of 300W-LP, AFLW2000-3D and, through its matrices, BIWI. Radians exist only here and
-in the readers.
+decomposition of 300W-LP, AFLW2000-3D and, through its matrices, BIWI. Radians exist only here, in
+`conventions` and in the readers.
+
+A direction is what ETH-XGaze publishes of a head: (yaw, pitch, NaN) in degrees, the longitude and
+latitude of the facing axis, with the same signs. `conventions` has the poses of other projects.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from hmtl.errors import ConfigError
+
+Convention = Literal["euler", "direction"]
 FloatArray = npt.NDArray[np.floating[Any]]
 
 # |sin(yaw)| beyond which yaw and roll turn about the same axis and roll is set to 0.
 GIMBAL_SINE = 0.9999999
 
 _MIRROR = np.array([-1.0, 1.0, -1.0])
+# From the image's axes (z towards the viewer) to the camera's (z away from it), and back.
+_AWAY = np.diag([1.0, 1.0, -1.0])
 
 
 def to_matrix(pose: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -52,9 +60,9 @@ def from_matrix(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Where yaw is ±90° only the sum of pitch and roll is determined; roll is then 0.
     """
     m = np.asarray(matrix, dtype=np.float64)
-    sine = np.clip(m[..., 0, 2], -1.0, 1.0)
-    locked = np.abs(sine) > GIMBAL_SINE
-    yaw = -np.arcsin(sine)
+    locked = np.abs(m[..., 0, 2]) > GIMBAL_SINE
+    # Unlike the arc sine exact for rows that are published with six digits.
+    yaw = np.arctan2(-m[..., 0, 2], np.hypot(m[..., 1, 2], m[..., 2, 2]))
     pitch = np.where(
         locked,
         np.arctan2(m[..., 2, 1], m[..., 1, 1]),
@@ -62,6 +70,82 @@ def from_matrix(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:
     )
     roll = np.where(locked, 0.0, np.arctan2(-m[..., 0, 1], m[..., 0, 0]))
     return np.asarray(np.rad2deg(np.stack([yaw, pitch, roll], axis=-1)))
+
+
+def to_camera_matrix(pose: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the rotations (..., 3, 3) of poses (..., 3) in a camera's frame.
+
+    There x points to the right, y down and z away from the viewer, as in OpenCV: the matrix is
+    Rx(-pitch) @ Ry(yaw) @ Rz(roll), and so are the rows of BIWI's `_pose.txt`.
+    """
+    return _AWAY @ to_matrix(pose) @ _AWAY
+
+
+def from_camera_matrix(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the poses (..., 3) of rotations (..., 3, 3) in a camera's frame; see `from_matrix`."""
+    return from_matrix(_AWAY @ np.asarray(matrix, dtype=np.float64) @ _AWAY)
+
+
+def to_direction(pose: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the directions (..., 3) in which heads at Euler poses (..., 3) face.
+
+    The roll does not matter and is NaN in the result.
+    """
+    yaw, pitch = np.moveaxis(np.deg2rad(np.asarray(pose, dtype=np.float64)[..., :2]), -1, 0)
+    up, left = np.sin(pitch) * np.cos(yaw), np.sin(yaw)
+    ahead = np.cos(pitch) * np.cos(yaw)
+    return _direction(np.arctan2(left, ahead), np.arctan2(up, np.hypot(left, ahead)))
+
+
+def from_direction(direction: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the Euler poses (..., 3) of heads that face in directions (..., 3 or 2).
+
+    The roll is NaN: a direction leaves it open. See `from_level_direction`.
+    """
+    left, up, ahead = np.moveaxis(_axis(direction), -1, 0)
+    return _direction(np.arctan2(left, np.hypot(up, ahead)), np.arctan2(up, ahead))
+
+
+def from_level_direction(direction: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the Euler poses (..., 3) of level heads that face in directions (..., 3 or 2).
+
+    A head is level when its right-left axis is horizontal in the image. ETH-XGaze's patches are
+    warped until it is (`normalization_example.py` of its authors), so that their roll is known; it
+    is not 0 where the head is both turned and raised.
+    """
+    left, up, ahead = np.moveaxis(_axis(direction), -1, 0)
+    facing = np.stack([-left, -up, ahead], axis=-1)
+    sign = np.where(ahead < 0.0, -1.0, 1.0)
+    across = np.stack([sign * ahead, np.zeros_like(up), sign * left], axis=-1)
+    across /= np.linalg.norm(across, axis=-1, keepdims=True)
+    return from_matrix(np.stack([across, np.cross(facing, across), facing], axis=-1))
+
+
+def convert(
+    poses: npt.ArrayLike, source: Convention, target: Convention
+) -> npt.NDArray[np.float64]:
+    """Return poses (..., 3) of one convention in another; a roll that is not known is NaN.
+
+    Raises ConfigError for a name that is not a `Convention`.
+    """
+    known = get_args(Convention)
+    for name in (source, target):
+        if name not in known:
+            raise ConfigError(f"a pose convention must be one of {list(known)}, got {name!r}")
+    if source == target:
+        return np.array(poses, dtype=np.float64)
+    return to_direction(poses) if target == "direction" else from_direction(poses)
+
+
+def from_xgaze(head_pose: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the directions (..., 3) of ETH-XGaze's `face_head_pose`: pitch, yaw in radians."""
+    pitch, yaw = np.moveaxis(np.asarray(head_pose, dtype=np.float64), -1, 0)
+    return _direction(yaw, pitch)
+
+
+def to_xgaze(direction: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return ETH-XGaze's `face_head_pose` (..., 2) of directions (..., 3 or 2)."""
+    return np.deg2rad(np.asarray(direction, dtype=np.float64)[..., [1, 0]])
 
 
 def from_pose_para(pose_para: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -81,6 +165,23 @@ def mirror(pose: npt.ArrayLike) -> FloatArray:
     return np.asarray(values * _MIRROR.astype(values.dtype, copy=False))
 
 
+def in_plane_turn(
+    pose: npt.ArrayLike, degrees: npt.ArrayLike, convention: Convention = "euler"
+) -> npt.NDArray[np.float64]:
+    """Return the poses (..., 3) of images that are turned clockwise by `degrees` (...).
+
+    All three angles change; a roll that is not known stays NaN.
+    """
+    angles = convert(pose, convention, "euler")
+    unknown = np.isnan(angles[..., 2])
+    angles[..., 2] = np.where(unknown, 0.0, angles[..., 2])
+    roll = np.asarray(degrees, dtype=np.float64)
+    turn = to_matrix(np.stack([np.zeros_like(roll), np.zeros_like(roll), roll], axis=-1))
+    turned = from_matrix(turn @ to_matrix(angles))
+    turned[..., 2] = np.where(unknown, np.nan, turned[..., 2])
+    return convert(turned, "euler", convention)
+
+
 def wrap(angle: npt.ArrayLike) -> FloatArray:
     """Return angles in degrees brought into [-180, 180)."""
     return np.asarray((np.asarray(angle) + 180.0) % 360.0 - 180.0)
@@ -94,3 +195,17 @@ def geodesic(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.floa
     """
     chord = np.linalg.norm(to_matrix(first) - to_matrix(second), axis=(-2, -1))
     return np.asarray(np.rad2deg(2.0 * np.arcsin(np.clip(chord / np.sqrt(8.0), 0.0, 1.0))))
+
+
+def _axis(direction: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the facing axes (..., 3) of directions: to the left, upwards, towards the viewer."""
+    values = np.asarray(direction, dtype=np.float64)[..., :2]
+    yaw, pitch = np.moveaxis(np.deg2rad(values), -1, 0)
+    return np.stack(
+        [np.cos(pitch) * np.sin(yaw), np.sin(pitch), np.cos(pitch) * np.cos(yaw)], axis=-1
+    )
+
+
+def _direction(yaw: FloatArray, pitch: FloatArray) -> npt.NDArray[np.float64]:
+    """Return (yaw, pitch, NaN) in degrees of angles (...) in radians."""
+    return np.rad2deg(np.stack([yaw, pitch, np.full_like(yaw, np.nan)], axis=-1))
