@@ -350,7 +350,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layout": "biwi"}, "layout must be one of"),
+        ({"layout": "packed"}, "layout must be one of"),
         ({"count": 0}, "count must be at least 1, got 0"),
         ({"subjects": 9}, r"subjects must be in \[1, count = 4\], got 9"),
         ({"seed": -1}, "seed must not be negative, got -1"),
@@ -370,20 +370,23 @@ def test_the_renderer_does_not_import_torch():
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
-def test_the_command_renders_a_data_set(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("layout", "files"), [("aflw2000", "*.jpg"), ("biwi", "*_rgb.png"), ("eth-xgaze", "*.h5")]
+)
+def test_the_command_renders_a_data_set(tmp_path, capsys, layout, files):
     out = tmp_path / "heads"
-    arguments = ["--layout", "aflw2000", "--count", "3", "--subjects", "2", "--size", "32"]
+    arguments = ["--layout", layout, "--count", "3", "--subjects", "3", "--size", "32"]
 
     assert run(["data", "synth", str(out), *arguments, "--workers", "1"]) == 0
 
-    assert f"3 images of 2 subjects in {out}" in capsys.readouterr().out
-    assert len(list(Path(out).glob("*.jpg"))) == 3
+    assert f"3 images of 3 subjects in {out}" in capsys.readouterr().out
+    assert len(list(Path(out).rglob(files))) == 3
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--layout", "biwi", "--count", "3", "--subjects", "2"],
+        ["--layout", "packed", "--count", "3", "--subjects", "2"],
         ["--layout", "aflw2000", "--count", "3", "--subjects", "4"],
         ["--layout", "aflw2000", "--subjects", "4"],
     ],

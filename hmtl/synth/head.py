@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hmtl.synth.identity import Color, Expression, Identity
-from hmtl.synth.paint import eye_paint, hair_paint, lid_opening, skin_paint
+from hmtl.synth.paint import EYE_RADIUS, eye_paint, hair_paint, lid_opening, skin_paint
 from hmtl.synth.raycast import Matrix, Paint, Part, surface_points
 
 SIDES = (-1.0, 1.0)
@@ -144,7 +144,7 @@ def _ears(person: Identity) -> list[Part]:
 
 
 def _eyes(person: Identity, face: Expression) -> list[Part]:
-    radii = (0.27, 0.2, 0.2)
+    radii = (0.27, EYE_RADIUS, EYE_RADIUS)
     return [
         _ellipsoid(
             (side * person.eye_spacing, 0, EYE_Z),

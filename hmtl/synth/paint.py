@@ -3,8 +3,9 @@
 import numpy as np
 
 from hmtl.synth.identity import Color, Expression, Identity
-from hmtl.synth.raycast import Array, Paint
+from hmtl.synth.raycast import Array, Matrix, Paint
 
+EYE_RADIUS = 0.2
 _SCLERA = np.array([0.96, 0.95, 0.93], dtype=np.float32)
 _PUPIL = np.array([0.03, 0.03, 0.04], dtype=np.float32)
 _BLUSH = np.array([1.0, 0.8, 0.78], dtype=np.float32)
@@ -20,6 +21,12 @@ def lid_opening(person: Identity, face: Expression) -> tuple[float, float, float
     """Return an eye opening's half width and its heights above and below the middle."""
     size = person.eye_size
     return 0.215 * size, 0.1 * size * face.eyes_open, 0.065 * size
+
+
+def gaze_axis(face: Expression) -> Matrix:
+    """Return the direction (3,), in the frame of the head, in which the painted irises look."""
+    across, down = face.gaze_x / EYE_RADIUS, face.gaze_y / EYE_RADIUS
+    return np.array([across, down, np.sqrt(1.0 - across * across - down * down)])
 
 
 def eye_paint(person: Identity, face: Expression, center_x: float) -> Paint:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from hmtl import pose as poses
+from hmtl.synth.framing import Framer, Framing, photograph
 from hmtl.synth.head import Head, build_head
 from hmtl.synth.identity import NEUTRAL, Expression, Identity
 from hmtl.synth.raycast import Array, Canvas, Light, Matrix, Part
@@ -27,7 +28,7 @@ class Rendered:
     """A rendered head and where its points are."""
 
     image: npt.NDArray[np.uint8]
-    """(S, S, 3) RGB."""
+    """(H, W, 3) RGB."""
     pose: Matrix
     """(3,) yaw, pitch, roll in degrees."""
     points: Matrix
@@ -50,21 +51,22 @@ def render_head(
     *,
     size: int = 128,
     expression: Expression = NEUTRAL,
+    framer: Framer | None = None,
 ) -> Rendered:
-    """Render a head at a pose (yaw, pitch, roll in degrees) into a square image of `size` px.
+    """Render a head at a pose (yaw, pitch, roll in degrees).
 
-    Light, background, distance and place are drawn from `rng`.
+    The image is a square photograph of `size` px unless `framer` says otherwise. Light, background,
+    distance and place are drawn from `rng`.
     """
     angles = np.asarray(pose, dtype=np.float64)
     head = build_head(identity, expression)
     frame = poses.to_matrix(angles) @ np.diag(identity.proportions)
     turned = head.points @ frame.T
-    scale, place = _framing(turned[:, :2], size, rng)
-    canvas = _cast(identity, head, frame, float(angles[0]), (scale, place), size, rng)
+    framing = (framer or photograph(size))(frame, turned, rng)
+    scale, offset = framing.scale, np.array([*framing.place, 0.0])
+    canvas = _cast(identity, head, frame, float(angles[0]), framing, rng)
     image = canvas.shade(_draw_light(rng))
-    behind = _background(size * OVERSAMPLING, rng)
-    image = np.where(canvas.covered, image, behind)
-    offset = np.array([*place, 0.0])
+    image = np.where(canvas.covered, image, _background(image.shape[1:], rng))
     ears = head.ears @ frame.T
     return Rendered(
         image=_develop(image, rng),
@@ -74,20 +76,8 @@ def render_head(
         ears=ears * scale + offset,
         ears_visible=_visible(canvas, ears),
         scale=scale,
-        place=place,
+        place=framing.place,
     )
-
-
-def _framing(flat: Matrix, size: int, rng: np.random.Generator) -> tuple[float, Matrix]:
-    """Return px per unit and the origin's place (2,) for points (N, 2) in head units.
-
-    The longer side of the points' box takes 38 to 50 % of the image and its centre lies a little
-    below the image's, so that crops with HopeNet's wide upper margin mostly stay inside.
-    """
-    low, high = flat.min(axis=0), flat.max(axis=0)
-    scale = rng.uniform(0.38, 0.5) * size / (high - low).max()
-    center = rng.uniform([0.44, 0.54], [0.56, 0.64]) * size
-    return float(scale), center - scale * (low + high) / 2
 
 
 def _cast(
@@ -95,19 +85,21 @@ def _cast(
     head: Head,
     frame: Matrix,
     yaw: float,
-    framing: tuple[float, Matrix],
-    size: int,
+    framing: Framing,
     rng: np.random.Generator,
 ) -> Canvas:
     """Return the buffers of head and body at OVERSAMPLING times the image's size."""
-    scale, place = framing
-    steps = (np.arange(size * OVERSAMPLING) + 0.5) / OVERSAMPLING
-    xs, ys = (((steps - p) / scale).astype(np.float32) for p in place)
-    canvas = Canvas(xs, ys)
+    xs, ys = (
+        ((np.arange(side * OVERSAMPLING) + 0.5) / OVERSAMPLING - p) / framing.scale
+        for side, p in zip((framing.width, framing.height), framing.place, strict=True)
+    )
+    canvas = Canvas(xs.astype(np.float32), ys.astype(np.float32))
     still = np.eye(3)
     body_yaw = 0.3 * yaw + rng.uniform(-15.0, 15.0)
     origin = np.zeros(3)
-    for part in _body(identity, frame, poses.to_matrix([body_yaw, 0.0, 0.0])):
+    turn = poses.to_matrix([body_yaw, 0.0, 0.0])
+    torso = _torso(identity, turn) if framing.shows_torso else []
+    for part in [*torso, *_body(identity, frame, turn)]:
         canvas.draw(part, still, origin)
     for part in head.parts:
         canvas.draw(part, frame, origin)
@@ -152,6 +144,23 @@ def _body(identity: Identity, frame: Matrix, turn: Matrix) -> list[Part]:
     ]
 
 
+def _torso(identity: Identity, turn: Matrix) -> list[Part]:
+    """Return chest and arms below the shoulders, down to the lap."""
+    wide = identity.shoulder_width
+    shapes = [((0.0, 7.0, -0.65), (0.86 * wide, 4.6, 1.1))]
+    shapes += [((x, 6.2, -0.5), (0.24 * wide, 3.6, 0.6)) for x in (-0.86 * wide, 0.86 * wide)]
+    return [
+        Part(
+            center=turn @ np.array(center),
+            semi=turn @ np.diag(radii),
+            color=identity.clothes,
+            blend=0.1,
+            gloss=0.03,
+        )
+        for center, radii in shapes
+    ]
+
+
 def _visible(canvas: Canvas, points: Matrix) -> npt.NDArray[np.bool_]:
     """Return which points (N, 3), in head units, no surface hides."""
     columns = np.clip(np.searchsorted(canvas.xs, points[:, 0]), 0, len(canvas.xs) - 1)
@@ -175,8 +184,9 @@ def _draw_light(rng: np.random.Generator) -> Light:
     )
 
 
-def _background(side: int, rng: np.random.Generator) -> Array:
-    """Return a (3, side, side) picture of soft gradients, blobs and rectangles in [0, 1]."""
+def _background(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Return a picture (3, H, W) of soft gradients, blobs and rectangles in [0, 1]."""
+    side = max(shape)
     cells = int(rng.integers(2, 7))
     grey = rng.uniform(0.1, 0.9) + rng.uniform(-0.3, 0.3, (cells, cells, 1))
     base = grey + rng.uniform(-0.25, 0.25, 3) + rng.uniform(-0.15, 0.15, (cells, cells, 3))
@@ -194,13 +204,14 @@ def _background(side: int, rng: np.random.Generator) -> Array:
             down, across = (np.linspace(-1, 1, n, dtype=np.float32) for n in window.shape[:2])
             round_ = (down[:, None] ** 2 + across**2 < 1)[..., None] * np.float32(opacity)
             window[:] = window * (1 - round_) + round_ * color
-    return np.moveaxis(picture, -1, 0).astype(np.float32) / np.float32(255.0)
+    shown = picture[: shape[0], : shape[1]]
+    return np.moveaxis(shown, -1, 0).astype(np.float32) / np.float32(255.0)
 
 
 def _develop(image: Array, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Return the photograph (S, S, 3) of a (3, kS, kS) scene: averaged, exposed, with noise."""
-    side = image.shape[1] // OVERSAMPLING
-    blocks = image.reshape(3, side, OVERSAMPLING, side, OVERSAMPLING)
+    """Return the photograph (H, W, 3) of a (3, kH, kW) scene: averaged, exposed, with noise."""
+    height, width = (side // OVERSAMPLING for side in image.shape[1:])
+    blocks = image.reshape(3, height, OVERSAMPLING, width, OVERSAMPLING)
     small = blocks.sum(axis=2).sum(axis=3) / np.float32(OVERSAMPLING**2)
     exposure, deviation = rng.uniform([0.8, 0.0], [1.15, 0.025])
     noise = rng.standard_normal(small.shape, dtype=np.float32)
