@@ -70,6 +70,20 @@ def test_the_writer_raises_what_went_wrong_in_its_thread() -> None:
     writer.close()
 
 
+def test_closing_the_writer_tells_of_a_failed_write_without_raising(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise OSError("no space left")
+
+    writer = checkpoint.Writer()
+    writer.submit(fail)
+    writer.close()
+    assert caplog.messages == ["checkpoint not written: no space left"]
+    writer.wait()
+
+
+
 def test_weights_carry_the_config(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     config = Config().updated({"model.backbone": "resnet18"})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from fixtures_data import write_300w_lp
+from hdf5_trees import write_xgaze
 
 from hmtl.assemble import build_model
 from hmtl.checkpoint import save_weights
@@ -17,6 +18,7 @@ from hmtl.cli.options import select_subjects
 from hmtl.config import load_preset, preset_names
 from hmtl.data import open_dataset
 from hmtl.errors import ConfigError, DataError
+from hmtl.synth import render_dataset
 
 SMALL = ["--set", "model.backbone=resnet18", "--set", "data.size=32", "--set=train.batch_size=4"]
 
@@ -194,6 +196,39 @@ def test_eval_prints_a_table_and_keeps_the_results(
         ("paper-full", "hopenet"),
         ("wrapped", "visible"),
     ]
+
+
+def test_results_of_splits_and_of_listed_boxes_are_told_apart(
+    untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    xgaze = write_xgaze(tmp_path / "xgaze", train=[0, 108], test=[1])
+    for split in ("val", "test", "val"):
+        arguments = ["eval", untrained, "--data", xgaze, "--protocol", "hopenet", "--split", split]
+        assert run([str(argument) for argument in arguments]) == 0
+        assert f"errors on xgaze, {split}, degrees" in capsys.readouterr().out
+    render_dataset(
+        tmp_path / "biwi", layout="biwi", count=3, subjects=1, seed=0, size=48, workers=1
+    )
+    arguments = ["eval", untrained, "--data", tmp_path / "biwi", "--protocol", "hopenet"]
+    assert run([str(argument) for argument in arguments]) == 0
+    assert "hpdb, rgb.cal, degrees" in capsys.readouterr().out
+    entries = json.loads((untrained / "results.json").read_text())
+    assert [(e["dataset"], e.get("split"), e.get("boxes"), e["n"]) for e in entries] == [
+        ("xgaze", "val", None, 3),
+        ("xgaze", "test", None, 3),
+        ("hpdb", None, "rgb.cal", 3),
+    ]
+
+
+def test_training_takes_a_split_and_validation_its_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_xgaze(tmp_path, train=[0, 3, 108])
+    arguments = ["train", "table2/sl-aug1", *SMALL, "--dry-run", "--split", "fit"]
+    assert run([*arguments, "--data", str(root), "--val", str(root)]) == 0
+    shown = capsys.readouterr().out
+    assert "training: 6 of 6 samples" in shown
+    assert "validation: 9 samples" in shown
 
 
 @pytest.mark.slow

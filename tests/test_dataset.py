@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import write_aflw2000, write_csv, write_w300lp
 
-from hmtl.data.dataset import EXTENT_DTYPE, Dataset, concat, open_dataset, within_range
+from hmtl.data import Dataset, concat, open_dataset
+from hmtl.data.columns import EXTENT_DTYPE, Codec, file_extents
+from hmtl.data.dataset import within_range
 from hmtl.errors import DataError
 
 # The images of AFLW2000-3D with an angle beyond ±99°.
@@ -24,8 +26,7 @@ BEYOND = [
 
 def make_dataset(subject: list[int], root: Path = Path("/data/set"), **fields: Any) -> Dataset:
     count = len(subject)
-    extent = np.zeros(count, dtype=EXTENT_DTYPE)
-    extent["file"] = np.arange(count)
+    extent = file_extents(np.zeros(count), Codec.JPEG)
     values = {
         "root": root,
         "layout": "csv",
@@ -43,8 +44,16 @@ def make_dataset(subject: list[int], root: Path = Path("/data/set"), **fields: A
 
 
 def test_extents_have_the_memory_layout_of_the_core() -> None:
-    assert EXTENT_DTYPE.itemsize == 24
-    assert [EXTENT_DTYPE.fields[name][1] for name in EXTENT_DTYPE.names] == [0, 4, 8, 16]
+    assert EXTENT_DTYPE.itemsize == 32
+    assert [EXTENT_DTYPE.fields[name][1] for name in EXTENT_DTYPE.names] == [
+        0,
+        4,
+        8,
+        16,
+        24,
+        26,
+        28,
+    ]
 
 
 def test_columns_take_their_type_and_cannot_be_written() -> None:
@@ -190,6 +199,35 @@ def test_concat_has_a_fingerprint_of_its_parts_in_order() -> None:
     one, two = make_dataset([0]), make_dataset([0], fingerprint="g")
     assert concat([one, two]).fingerprint == concat([one, two]).fingerprint
     assert concat([one, two]).fingerprint != concat([two, one]).fingerprint
+
+
+def test_samples_of_one_file_are_named_by_their_rows() -> None:
+    dataset = make_dataset([0, 0, 0])
+    extent = dataset.extent.copy()
+    extent["file"], extent["row"] = [0, 0, 1], [3, 17, -1]
+    rows = make_dataset([0, 0, 0], extent=extent, files=("train/subject0003.h5", "a.jpg"))
+    assert rows.name == ["train/subject0003.h5#3", "train/subject0003.h5#17", "a.jpg"]
+
+
+def test_concat_converts_to_the_convention_that_is_named() -> None:
+    euler = make_dataset([0], pose=[[60.0, 40.0, 5.0]])
+    facing = make_dataset([0], pose=[[60.0, 40.0, np.nan]], convention="direction")
+    directions = concat([euler, facing], convention="direction")
+    assert directions.convention == "direction"
+    assert np.isnan(directions.pose[:, 2]).all()
+    assert directions.pose[1, :2].tolist() == [60.0, 40.0]
+    # p' = asin(sin p · cos y), y' = atan2(sin y, cos p · cos y)
+    yaw, pitch = np.deg2rad([60.0, 40.0])
+    expected = [
+        np.arctan2(np.sin(yaw), np.cos(pitch) * np.cos(yaw)),
+        np.arcsin(np.sin(pitch) * np.cos(yaw)),
+    ]
+    assert np.allclose(directions.pose[0, :2], np.rad2deg(expected), atol=1e-4)
+    angles = concat([euler, facing], convention="euler")
+    assert angles.pose[0].tolist() == [60.0, 40.0, 5.0]
+    assert angles.pose[1, 0] == pytest.approx(41.56, abs=0.01)
+    assert np.isnan(angles.pose[1, 2])
+    assert angles.fingerprint != directions.fingerprint
 
 
 def test_concat_of_two_conventions_is_refused() -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import write_aflw2000, write_csv, write_labels, write_pair, write_w300lp
 
-from hmtl.data import index
-from hmtl.data.dataset import Dataset, open_dataset
+from hmtl.data import Dataset, index, open_dataset
 from hmtl.data.layouts import aflw2000
+from hmtl.data.layouts.layout import Request
 from hmtl.data.layouts.scan import Scan, from_rows
 
 COLUMNS = ("extent", "pose", "face", "box", "subject")
@@ -194,13 +195,16 @@ def test_nothing_temporary_is_left_behind(tmp_path: Path) -> None:
 
 def test_the_fingerprint_does_not_depend_on_where_the_data_lie(tmp_path: Path) -> None:
     write_aflw2000(tmp_path / "here")
-    scan = aflw2000.LAYOUT.scan(tmp_path / "here")
+    request = Request(crop="hopenet")
+    scan = aflw2000.LAYOUT.scan(tmp_path / "here", request)
     (tmp_path / "here").rename(tmp_path / "there")
-    assert aflw2000.LAYOUT.scan(tmp_path / "there") == scan
+    assert aflw2000.LAYOUT.scan(tmp_path / "there", request) == scan
 
 
-def fingerprint(scan: Scan, layout: str = "aflw2000", crop: str = "hopenet") -> str:
-    return index.fingerprint_of(scan, layout=layout, crop=crop)
+def fingerprint(scan: Scan, layout: str = "aflw2000", **request: Any) -> str:
+    return index.fingerprint_of(
+        scan, layout=layout, request=Request(**{"crop": "hopenet", **request})
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,8 +227,30 @@ def test_the_fingerprint_changes_with_every_name_size_and_time(
     assert fingerprint(from_rows(rows)) != fingerprint(from_rows(other))
 
 
-def test_the_fingerprint_depends_on_layout_and_crop_rule() -> None:
+def test_the_fingerprint_depends_on_layout_and_request(tmp_path: Path) -> None:
     scan = from_rows([("image00002.jpg", 4, 1)])
-    assert (
-        len({fingerprint(scan), fingerprint(scan, crop="visible"), fingerprint(scan, "csv")}) == 3
-    )
+    boxes = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path in boxes:
+        path.write_text("the same")
+    prints = [
+        fingerprint(scan),
+        fingerprint(scan, crop="visible"),
+        fingerprint(scan, "csv"),
+        fingerprint(scan, split="train"),
+        *(fingerprint(scan, boxes=path) for path in boxes),
+    ]
+    os.utime(boxes[0], ns=(1, 1))
+    prints.append(fingerprint(scan, boxes=boxes[0]))
+    assert len(set(prints)) == len(prints)
+
+
+def test_each_request_has_an_index_of_its_own(tmp_path: Path) -> None:
+    requests = [
+        Request(crop="box"),
+        Request(crop="hopenet"),
+        Request(crop="box", split="train"),
+        Request(crop="box", boxes=tmp_path / "here/list.csv"),
+        Request(crop="box", boxes=tmp_path / "there/list.csv"),
+    ]
+    for place in zip(*(index.index_paths("biwi", tmp_path, each) for each in requests), strict=True):
+        assert len(set(place)) == len(requests)

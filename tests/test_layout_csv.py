@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from trees import write_csv
 
-from hmtl.data.dataset import open_dataset
+from hmtl.data import open_dataset
+from hmtl.data.layouts import csv
+from hmtl.data.layouts.layout import Problem, Request
 from hmtl.errors import DataError
 
 ROW = "a.jpg,10,20,110.5,140,1.5,-2,3"
@@ -67,6 +69,7 @@ def test_csv_of_a_spreadsheet_program_is_read(tmp_path: Path) -> None:
         ),
         (["b/../../a.jpg,1,2,3,4,5,6,7"], "must lie below the CSV's folder"),
         (["/etc/a.jpg,1,2,3,4,5,6,7"], "must lie below the CSV's folder"),
+        (["a\0.jpg,1,2,3,4,5,6,7"], r"must lie below the CSV's folder, got 'a\\x00\.jpg'"),
         (
             ["a.gif,1,2,3,4,5,6,7"],
             r"images must end in \.jpg, \.jpeg, \.png, got 'a\.gif' \(.*:2\)",
@@ -93,3 +96,21 @@ def test_csv_naming_a_missing_image_names_both(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").unlink()
     with pytest.raises(DataError, match=rf"cannot read image .*a\.jpg: No such.* \({table}:2\)"):
         open_dataset(tmp_path)
+
+
+def test_every_wrong_line_of_a_csv_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    table = write_csv(tmp_path, ROW, "a.jpg,1,2,3,4,5,6", "b.jpg,1,2,3,4,5,6,7", "a.jpg,x,2,3,4,5,6,7")
+    (tmp_path / "b.jpg").unlink()
+    request = Request(crop="box")
+    problems: list[Problem] = []
+    scan = csv.LAYOUT.scan(table, request)
+    columns = csv.LAYOUT.read(table, scan, request, problems.append)
+    assert len(columns.extent) == 1
+    assert [(problem.kind, problem.path) for problem in problems] == [
+        ("label", "labels.csv"),
+        ("image", "b.jpg"),
+        ("label", "labels.csv"),
+    ]
+    assert [f"({table}:{line})" in problem.message for line, problem in enumerate(problems, 3)] == [
+        True
+    ] * 3

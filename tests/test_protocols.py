@@ -48,6 +48,12 @@ def test_an_entry_is_plain_json_under_the_published_keys(protocol):
     assert list(result["mae"]) == ["yaw", "pitch", "roll", "mean"]
 
 
+def test_an_entry_names_split_and_boxes_of_data_sets_that_have_some():
+    result = entry("hopenet", split="val", boxes="rgb.cal")
+    assert (result["split"], result["boxes"]) == ("val", "rgb.cal")
+    assert not {"split", "boxes"} & entry("hopenet", split=None, boxes="").keys()
+
+
 def test_samples_that_could_not_be_read_are_left_out_and_counted():
     result = entry(
         "hopenet", valid=[True, False, True, True], predicted=PREDICTED * [[1], [9], [1], [1]]

@@ -2,7 +2,8 @@
 
 from hmtl.data.augmentation import Augmentation
 from hmtl.data.batch import Batch, normalize
-from hmtl.data.dataset import Dataset, concat, open_dataset
+from hmtl.data.dataset import Dataset, concat
 from hmtl.data.loader import Loader
+from hmtl.data.opening import open_dataset
 
 __all__ = ["Augmentation", "Batch", "Dataset", "Loader", "concat", "normalize", "open_dataset"]

@@ -1,26 +1,19 @@
-"""The dataset: a columnar, immutable table of samples, and the one way to open it."""
+"""The dataset: a columnar, immutable table of samples."""
 
 import hashlib
-import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from hmtl.data.columns import CODECS, EXTENT_DTYPE
-from hmtl.data.index import open_columns
-from hmtl.data.layouts.registry import find_layout
-from hmtl.errors import ConfigError, DataError
-
-__all__ = ["EXTENT_DTYPE", "Dataset", "concat", "open_dataset", "within_range"]
-
-Convention = Literal["euler", "direction"]
-
-_logger = logging.getLogger(__name__)
+from hmtl import pose as poses
+from hmtl.data.columns import EXTENT_DTYPE
+from hmtl.errors import DataError
+from hmtl.pose import Convention
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -37,7 +30,7 @@ class Dataset:
     files: tuple[str, ...]
     """File paths below the root, with "/"."""
     extent: npt.NDArray[Any]
-    """(N,) of EXTENT_DTYPE; `file` is a row of `files`, `codec` 0 for JPEG, 1 for PNG."""
+    """(N,) of EXTENT_DTYPE; `file` is a row of `files`, `codec` a `Codec`."""
     pose: npt.NDArray[np.float32]
     """(N, 3) yaw, pitch, roll in degrees; NaN where the data set has no roll."""
     face: npt.NDArray[np.float32]
@@ -49,6 +42,10 @@ class Dataset:
     subjects: tuple[str, ...]
     convention: Convention = "euler"
     """What `pose` holds: Euler angles, or the yaw and pitch of the facing direction."""
+    split: str | None = None
+    """The published split that was opened, of a data set that has some."""
+    boxes: str = ""
+    """Where the boxes come from, of a layout that has a choice."""
     fingerprint: str
     """Changes with the files, the layout, the crop rule and the choice of samples."""
 
@@ -73,8 +70,18 @@ class Dataset:
 
     @property
     def name(self) -> list[str]:
-        """The path of each sample below the root, made on access."""
-        return [self.files[number] for number in self.extent["file"].tolist()]
+        """The path of each sample below the root, made on access.
+
+        Where a file holds several, the number of the image follows: "train/subject0003.h5#17".
+        """
+        paths = [self.files[number] for number in self.extent["file"].tolist()]
+        rows = self.extent["row"]
+        if (rows < 0).all():
+            return paths
+        return [
+            path if row < 0 else f"{path}#{row}"
+            for path, row in zip(paths, rows.tolist(), strict=True)
+        ]
 
     def paths(self) -> list[str]:
         """Return the paths of `files` with the root before them.
@@ -135,65 +142,23 @@ class Dataset:
         return values.astype(np.int64)
 
 
-def open_dataset(
-    root: str | os.PathLike[str],
-    layout: str | None = None,
-    split: str | None = None,
-    crop: str | None = None,
-    boxes: str | os.PathLike[str] | None = None,
-    names: Iterable[str] | str | os.PathLike[str] | None = None,
-) -> Dataset:
-    """Open a data set as published; the layout is detected and the index cached.
-
-    `crop` is a rule of the layout ("" or None for its default). `names` selects samples: their
-    paths below the root without extension, or a text file with one in each line. `split` and
-    `boxes` are for layouts that have them. Raises ConfigError for an argument that the layout does
-    not know and DataError for data that are missing or wrong.
-    """
-    known, location = find_layout(Path(root).absolute(), layout)
-    if split is not None:
-        raise ConfigError(f"layout {known.name!r} has no splits, got split={split!r}")
-    if boxes is not None:
-        raise ConfigError(f"layout {known.name!r} has boxes of its own, got boxes={str(boxes)!r}")
-    rule = crop or known.crops[0]
-    if rule not in known.crops:
-        raise ConfigError(
-            f"unknown crop rule {rule!r} of layout {known.name!r}, "
-            f"expected one of {list(known.crops)}"
-        )
-    columns, fingerprint = open_columns(known, location, rule)
-    dataset = Dataset(
-        root=location if location.is_dir() else location.parent,
-        layout=known.name,
-        crop=rule,
-        files=columns.files,
-        extent=columns.extent,
-        pose=columns.pose,
-        face=columns.face,
-        box=columns.box,
-        subject=columns.subject,
-        subjects=columns.subjects,
-        fingerprint=fingerprint,
-    )
-    found = f"{len(dataset):,} samples"
-    if known.published is not None:
-        found = f"{len(dataset):,} of the published {known.published(columns):,} samples"
-    _logger.info("%s (%s): %s", location, known.name, found)
-    return dataset if names is None else dataset.subset(_named(dataset, names))
-
-
-def concat(datasets: Sequence[Dataset]) -> Dataset:
+def concat(datasets: Sequence[Dataset], convention: Convention | None = None) -> Dataset:
     """Return the samples of all datasets, one after the other.
 
     The root becomes the common parent and is put before files and subjects, so that equal names
-    under different roots stay apart. Raises DataError when the conventions differ.
+    under different roots stay apart. Poses of another convention than the one that is named are
+    converted; raises DataError when the conventions differ and none is named.
     """
     if not datasets:
         raise ValueError("concat needs at least one dataset, got none")
-    conventions = sorted({dataset.convention for dataset in datasets})
-    if len(conventions) > 1:
-        roots = ", ".join(f"{dataset.root} ({dataset.convention})" for dataset in datasets)
-        raise DataError(f"datasets must agree on the pose convention, got {roots}")
+    if convention is None:
+        if len({dataset.convention for dataset in datasets}) > 1:
+            roots = ", ".join(f"{dataset.root} ({dataset.convention})" for dataset in datasets)
+            raise DataError(
+                f"datasets must agree on the pose convention, or name the one to convert to, "
+                f"got {roots}"
+            )
+        convention = datasets[0].convention
     root = Path(os.path.commonpath([dataset.root for dataset in datasets]))
     files: dict[str, int] = {}
     subjects: dict[str, int] = {}
@@ -204,20 +169,24 @@ def concat(datasets: Sequence[Dataset]) -> Dataset:
         extent["file"] = _merge(files, below, dataset.files)[extent["file"]]
         extents.append(extent)
         subject.append(_merge(subjects, below, dataset.subjects)[dataset.subject])
-    digest = hashlib.sha256("\0".join(dataset.fingerprint for dataset in datasets).encode())
+    prints = [convention, *(dataset.fingerprint for dataset in datasets)]
     return Dataset(
         root=root,
-        layout="+".join(dict.fromkeys(dataset.layout for dataset in datasets)),
-        crop="+".join(dict.fromkeys(dataset.crop for dataset in datasets)),
+        layout=_joined(dataset.layout for dataset in datasets),
+        crop=_joined(dataset.crop for dataset in datasets),
         files=tuple(files),
         extent=np.concatenate(extents),
-        pose=np.concatenate([dataset.pose for dataset in datasets]),
+        pose=np.concatenate(
+            [poses.convert(dataset.pose, dataset.convention, convention) for dataset in datasets]
+        ),
         face=np.concatenate([dataset.face for dataset in datasets]),
         box=np.concatenate([dataset.box for dataset in datasets]),
         subject=np.concatenate(subject),
         subjects=tuple(subjects),
-        convention=datasets[0].convention,
-        fingerprint=digest.hexdigest(),
+        convention=convention,
+        split=_joined(dataset.split or "" for dataset in datasets) or None,
+        boxes=_joined(dataset.boxes for dataset in datasets),
+        fingerprint=hashlib.sha256("\0".join(prints).encode()).hexdigest(),
     )
 
 
@@ -228,43 +197,13 @@ def within_range(pose: npt.ArrayLike, limit: float = 99.0) -> npt.NDArray[np.boo
     return np.asarray(inside.all(axis=-1))
 
 
+def _joined(values: Iterable[str]) -> str:
+    return "+".join(dict.fromkeys(filter(None, values)))
+
+
 def _merge(
     numbers: dict[str, int], below: PurePosixPath, names: tuple[str, ...]
 ) -> npt.NDArray[np.int32]:
     """Number `names`, prefixed with a folder, among those already numbered; return the numbers."""
     prefix = "" if below == PurePosixPath() else f"{below}/"
     return np.array([numbers.setdefault(prefix + n, len(numbers)) for n in names], dtype=np.int32)
-
-
-def _named(
-    dataset: Dataset, names: Iterable[str] | str | os.PathLike[str]
-) -> npt.NDArray[np.bool_]:
-    """Return the mask of the samples that are listed, with or without extension."""
-    wanted = set(_listed(names))
-    paths = dataset.name
-    stems = [_without_extension(path) for path in paths]
-    unknown = sorted(wanted.difference(paths, stems))
-    if unknown or not wanted:
-        first = f", the first is {unknown[0]!r}" if unknown else ""
-        raise DataError(
-            f"{len(unknown)} of {len(wanted)} listed names are not in {dataset.root}{first}"
-        )
-    return np.array(
-        [path in wanted or stem in wanted for path, stem in zip(paths, stems, strict=True)]
-    )
-
-
-def _listed(names: Iterable[str] | str | os.PathLike[str]) -> Iterable[str]:
-    if isinstance(names, str | os.PathLike):
-        try:
-            lines: Iterable[str] = Path(names).read_text("utf-8-sig", "surrogateescape").split("\n")
-        except OSError as error:
-            raise DataError(f"cannot read list of names {names}: {error.strerror}") from error
-    else:
-        lines = names
-    return (line.strip().removeprefix("./") for line in lines if line.strip())
-
-
-def _without_extension(path: str) -> str:
-    stem, dot, extension = path.rpartition(".")
-    return stem if f"{dot}{extension}".lower() in CODECS else path

@@ -1,8 +1,8 @@
 """The index: a layout's columns, kept in one file beside the data set or in the user's cache.
 
-It is one `.npz` file, read without pickle, named after the layout and the crop rule. It holds the
-fingerprint of the files it was made from; where that differs from the files found, and where the
-index is torn or of another version, it is made anew.
+It is one `.npz` file, read without pickle, named after the layout and what was asked of it. It
+holds the fingerprint of the files it was made from; where that differs from the files found, and
+where the index is torn or of another version, it is made anew.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl.data.columns import EXTENT_DTYPE, Columns
-from hmtl.data.layouts.layout import Layout
+from hmtl.data.layouts.layout import Layout, Request, refuse
 from hmtl.data.layouts.scan import Scan
 
-VERSION = 1
+VERSION = 2
 """Goes up when the same files give other columns, or the columns are kept in another way."""
 
 FOLDER = ".hmtl-index"
+MISSING = "no index yet"
 
 # RuntimeError is what zipfile raises for flags and methods that it does not know.
 _UNREADABLE = (
@@ -45,44 +47,74 @@ class StaleIndexError(Exception):
     """An index cannot be used; the message says why."""
 
 
-def open_columns(layout: Layout, location: Path, crop: str) -> tuple[Columns, str]:
-    """Return the columns of the data set at `location` and their fingerprint.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Indexed:
+    """The columns of a data set, and what became of its index."""
 
-    They come from an index where one fits; else they are read from the files and kept.
+    columns: Columns
+    fingerprint: str
+    path: Path | None
+    """The index; None where it could not be written."""
+    reason: str | None
+    """Why the columns were read from the files; None where an index had them."""
+
+
+def open_columns(layout: Layout, location: Path, request: Request) -> Indexed:
+    """Return the columns of the data set at `location`.
+
+    They come from an index where one fits; else they are read from the files and kept. Raises
+    DataError for the first file that is wrong.
     """
-    scan = layout.scan(location)
-    fingerprint = fingerprint_of(scan, layout=layout.name, crop=crop)
-    paths = index_paths(layout.name, location, crop)
-    reason = "no index yet"
+    scan = layout.scan(location, request)
+    fingerprint = fingerprint_of(scan, layout=layout.name, request=request)
+    paths = index_paths(layout.name, location, request)
+    reason = MISSING
     for path in paths:
-        if path.exists():
-            try:
-                return load_index(path, fingerprint), fingerprint
-            except StaleIndexError as stale:
-                reason = str(stale)
+        try:
+            columns = load_index(path, fingerprint)
+            return Indexed(columns=columns, fingerprint=fingerprint, path=path, reason=None)
+        except FileNotFoundError:
+            continue
+        except StaleIndexError as stale:
+            reason = str(stale)
     _logger.info("indexing %s, %s files: %s", location, f"{len(scan.names):,}", reason)
-    columns = layout.read(location, scan, crop)
-    _save_where_possible(paths, columns, fingerprint)
-    return columns, fingerprint
+    columns = layout.read(location, scan, request, refuse)
+    kept = _save_where_possible(paths, columns, fingerprint)
+    return Indexed(columns=columns, fingerprint=fingerprint, path=kept, reason=reason)
 
 
-def fingerprint_of(scan: Scan, *, layout: str, crop: str) -> str:
-    """Return the SHA-256 of names, sizes and times of change, layout, crop rule and version."""
-    digest = hashlib.sha256(json.dumps([VERSION, layout, crop, len(scan.names)]).encode())
+def fingerprint_of(scan: Scan, *, layout: str, request: Request) -> str:
+    """Return the SHA-256 of names, sizes and times of change, layout, request and version."""
+    boxes: list[str | int] = []
+    if request.boxes is not None:
+        status = request.boxes.stat()
+        boxes = [os.fspath(request.boxes.absolute()), status.st_size, status.st_mtime_ns]
+    key = [VERSION, layout, request.crop, request.split, boxes, len(scan.names)]
+    digest = hashlib.sha256(json.dumps(key).encode())
     digest.update(os.fsencode("\0".join(scan.names)))
     digest.update(np.asarray(scan.sizes, dtype="<i8").tobytes())
     digest.update(np.asarray(scan.mtimes, dtype="<i8").tobytes())
     return digest.hexdigest()
 
 
-def index_paths(layout: str, location: Path, crop: str) -> tuple[Path, Path]:
+def index_paths(layout: str, location: Path, request: Request) -> tuple[Path, Path]:
     """Return where the index may lie: beside the data set, and in the user's cache folder."""
     root = location if location.is_dir() else location.parent
-    parts = [layout, crop] if location.is_dir() else [layout, crop, location.stem]
+    parts = [layout, request.crop]
+    if request.split is not None:
+        parts.append(request.split)
+    if not location.is_dir():
+        parts.append(location.stem)
+    if request.boxes is not None:
+        parts += [request.boxes.stem, _digest_of_path(request.boxes)]
     name = "-".join(parts)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    place = hashlib.sha256(os.fsencode(location.absolute())).hexdigest()[:16]
+    place = _digest_of_path(location)
     return root / FOLDER / f"{name}.npz", cache / "hmtl" / f"{name}-{place}.npz"
+
+
+def _digest_of_path(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
 
 
 def save_index(path: Path, columns: Columns, fingerprint: str) -> None:
@@ -102,6 +134,7 @@ def save_index(path: Path, columns: Columns, fingerprint: str) -> None:
                 box=columns.box,
                 subject=columns.subject,
                 subjects=_pack(columns.subjects),
+                boxes=_pack([columns.boxes]),
             )
         temporary.replace(path)
     finally:
@@ -111,7 +144,8 @@ def save_index(path: Path, columns: Columns, fingerprint: str) -> None:
 def load_index(path: Path, fingerprint: str) -> Columns:
     """Return the columns of an index.
 
-    Raises StaleIndexError when it is of another version, of other files, or not whole.
+    Raises StaleIndexError when it is of another version, of other files, not whole or not readable,
+    and FileNotFoundError when there is none.
     """
     try:
         # Opened here, as np.load leaves a file open that it cannot make sense of.
@@ -128,20 +162,24 @@ def load_index(path: Path, fingerprint: str) -> Columns:
                 box=arrays["box"],
                 subject=arrays["subject"],
                 subjects=_unpack(arrays["subjects"]),
+                boxes=_unpack(arrays["boxes"])[0],
             )
+    except FileNotFoundError:
+        raise
     except _UNREADABLE as error:
         raise StaleIndexError(f"unreadable index {path}") from error
 
 
-def _save_where_possible(paths: Sequence[Path], columns: Columns, fingerprint: str) -> None:
+def _save_where_possible(paths: Sequence[Path], columns: Columns, fingerprint: str) -> Path | None:
     for path in paths:
         try:
             save_index(path, columns, fingerprint)
         except OSError:
             continue
         _logger.info("index written to %s", path)
-        return
+        return path
     _logger.warning("index not kept: cannot write %s", " or ".join(map(str, paths)))
+    return None
 
 
 def _pack(names: Sequence[str]) -> npt.NDArray[np.uint8]:

@@ -4,38 +4,45 @@ import re
 from pathlib import Path
 
 from hmtl.data.columns import Columns
-from hmtl.data.crops import AFLW2000_MARGINS, HOPENET, VISIBLE
-from hmtl.data.layouts.layout import Layout
+from hmtl.data.crops import AFLW2000_MARGINS, FSANET, HOPENET, VISIBLE
+from hmtl.data.layouts.layout import Layout, OnProblem, Request
 from hmtl.data.layouts.pairs import IMAGE, LABELS, read_pairs
-from hmtl.data.layouts.scan import Scan, from_rows, scan_folder
+from hmtl.data.layouts.scan import Scan, matching, scan_folders
 
 PUBLISHED = 2_000
 
-_NAME = re.compile(r"image\d+\.jpg")
+_NAME = re.compile(rf"image\d+({re.escape(IMAGE)}|{re.escape(LABELS)})")
 
 
 def _find(root: Path) -> Path | None:
     for folder in (root, root / "AFLW2000"):
-        for path in folder.glob(f"image*{IMAGE}"):
-            if _NAME.fullmatch(path.name) and path.with_suffix(LABELS).exists():
-                return folder
+        names = set(matching(folder, _NAME))
+        if any(name.endswith(IMAGE) and name.replace(IMAGE, LABELS) in names for name in names):
+            return folder
     return None
 
 
-def _scan(root: Path) -> Scan:
-    return from_rows(scan_folder(root, "", (IMAGE, LABELS)))
+def _scan(root: Path, _request: Request) -> Scan:
+    return scan_folders(root, [""], (IMAGE, LABELS))
 
 
-def _read(root: Path, scan: Scan, crop: str) -> Columns:
-    return read_pairs(root, scan, crop=crop, margins=AFLW2000_MARGINS, subject_of=str)
+def _read(root: Path, scan: Scan, request: Request, on_problem: OnProblem) -> Columns:
+    return read_pairs(
+        root,
+        scan,
+        crop=request.crop,
+        margins=AFLW2000_MARGINS,
+        subject_of=str,
+        on_problem=on_problem,
+    )
 
 
 LAYOUT = Layout(
     name="aflw2000",
     looks_for=f"imageNNNNN{IMAGE} with imageNNNNN{LABELS}, here or in AFLW2000",
-    crops=(HOPENET, VISIBLE),
+    crops=(HOPENET, VISIBLE, FSANET),
     find=_find,
     scan=_scan,
     read=_read,
-    published=lambda _: PUBLISHED,
+    published=lambda _columns, _request: PUBLISHED,
 )

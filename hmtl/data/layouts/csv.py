@@ -3,6 +3,7 @@
 Paths are relative to the CSV's folder, boxes in pixels, angles in degrees.
 """
 
+import contextlib
 import csv
 import math
 import posixpath
@@ -12,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmtl.data.columns import CODECS, EXTENT_DTYPE, Columns
+from hmtl.data.columns import CODEC_OF_SUFFIX, Columns, file_extents
 from hmtl.data.crops import BOX
-from hmtl.data.layouts.layout import Layout
+from hmtl.data.layouts.layout import Layout, OnProblem, Problem, Request
 from hmtl.data.layouts.scan import Row, Scan, from_rows
 from hmtl.errors import DataError
 
@@ -28,7 +29,9 @@ class _Line(NamedTuple):
     place: str
     """The file and the line, for error messages."""
     path: str
-    values: list[str]
+    numbers: list[float]
+    """As in NUMBERS."""
+    subject: str
 
 
 def _find(root: Path) -> Path | None:
@@ -41,44 +44,45 @@ def _find(root: Path) -> Path | None:
         return tables[0] if file.readline().split(",")[0].strip() == COLUMNS[0] else None
 
 
-def _scan(table: Path) -> Scan:
+def _scan(table: Path, _request: Request) -> Scan:
     if not table.is_file():
         raise DataError(f"expected a .csv file or a folder with exactly one, got {table}")
-    rows: dict[str, Row] = {table.name: _status(table, table.name, str(table))}
-    for line in _lines(table):
+    rows: dict[str, Row] = {table.name: _row(table, table.name)}
+    # What is wrong with a line, or with an image that it names, is told when it is read.
+    for line in _lines(table, lambda _problem: None):
         if line.path not in rows:
-            rows[line.path] = _status(table.parent / line.path, line.path, line.place)
-    if len(rows) == 1:
-        raise DataError(f"no samples in {table}")
+            with contextlib.suppress(OSError):
+                rows[line.path] = _row(table.parent / line.path, line.path)
     return from_rows(rows.values())
 
 
-def _status(path: Path, name: str, place: str) -> Row:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise DataError(f"cannot read image {path}: {error.strerror} ({place})") from error
+def _row(path: Path, name: str) -> Row:
+    status = path.stat()
     return name, status.st_size, status.st_mtime_ns
 
 
-def _read(table: Path, scan: Scan, _crop: str) -> Columns:
+def _read(table: Path, scan: Scan, _request: Request, on_problem: OnProblem) -> Columns:
     sizes = dict(zip(scan.names, scan.sizes, strict=True))
     files: dict[str, int] = {}
     subjects: dict[str, int] = {}
-    extents: list[tuple[int, int, int, int]] = []
-    numbers: list[list[float]] = []
+    of_file: list[int] = []
     subject: list[int] = []
-    for line in _lines(table):
-        number = files.setdefault(line.path, len(files))
-        extents.append((number, _codec(line), 0, sizes[line.path]))
-        numbers.append(_numbers(line))
-        person = line.values[len(NUMBERS)] if len(line.values) > len(NUMBERS) else ""
-        person = person or line.path.removesuffix(PurePosixPath(line.path).suffix)
-        subject.append(subjects.setdefault(person, len(subjects)))
+    numbers: list[list[float]] = []
+    for line in _lines(table, on_problem):
+        if line.path not in sizes:
+            on_problem(_unreadable(table, line))
+            continue
+        of_file.append(files.setdefault(line.path, len(files)))
+        subject.append(subjects.setdefault(line.subject, len(subjects)))
+        numbers.append(line.numbers)
+    if not numbers:
+        raise DataError(f"no samples in {table}")
+    codecs = [CODEC_OF_SUFFIX[_suffix(name)] for name in files]
+    extents = file_extents([sizes[name] for name in files], codecs)
     columns = np.asarray(numbers, dtype=np.float32)  # (N, 7)
     return Columns(
         files=tuple(files),
-        extent=np.array(extents, dtype=EXTENT_DTYPE),
+        extent=extents[of_file],
         pose=columns[:, 4:],
         face=columns[:, :4],
         box=columns[:, :4],
@@ -87,8 +91,19 @@ def _read(table: Path, scan: Scan, _crop: str) -> Columns:
     )
 
 
-def _lines(table: Path) -> Iterator[_Line]:
-    """Yield the lines below the header; blank ones are passed over."""
+def _unreadable(table: Path, line: _Line) -> Problem:
+    path = table.parent / line.path
+    try:
+        path.stat()
+        reason = "changed while it was read"
+    except OSError as error:
+        reason = str(error.strerror)
+    message = f"cannot read image {path}: {reason} ({line.place})"
+    return Problem(kind="image", path=line.path, message=message)
+
+
+def _lines(table: Path, on_problem: OnProblem) -> Iterator[_Line]:
+    """Yield the lines below the header that make sense; blank ones are passed over."""
     with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
         try:
@@ -96,42 +111,48 @@ def _lines(table: Path) -> Iterator[_Line]:
             if tuple(header) not in (COLUMNS, (*COLUMNS, SUBJECT)):
                 raise DataError(f"columns must be {_HEADER}, got {','.join(header)} ({table}:1)")
             for fields in reader:
-                if fields:
-                    yield _line(f"{table}:{reader.line_num}", fields, len(header))
+                place = f"{table}:{reader.line_num}"
+                try:
+                    if fields:
+                        yield _line(place, fields, len(header))
+                except ValueError as error:
+                    message = f"{error} ({place})"
+                    on_problem(Problem(kind="label", path=table.name, message=message))
         except csv.Error as error:
             raise DataError(f"{error} ({table}:{reader.line_num})") from error
 
 
 def _line(place: str, fields: list[str], count: int) -> _Line:
+    """Return one line's values; raise ValueError that says what is wrong with it."""
     if len(fields) != count:
-        raise DataError(f"expected {count} columns, got {len(fields)} ({place})")
+        raise ValueError(f"expected {count} columns, got {len(fields)}")
     path = posixpath.normpath(fields[0])
-    if path.startswith(("/", "../")) or path in (".", ".."):
-        raise DataError(f"path must lie below the CSV's folder, got {fields[0]!r} ({place})")
-    return _Line(place, path, [field.strip() for field in fields[1:]])
+    if path.startswith(("/", "../")) or path in (".", "..") or "\0" in path:
+        raise ValueError(f"path must lie below the CSV's folder, got {fields[0]!r}")
+    if _suffix(path) not in CODEC_OF_SUFFIX:
+        raise ValueError(f"images must end in {', '.join(CODEC_OF_SUFFIX)}, got {path!r}")
+    values = [field.strip() for field in fields[1:]]
+    subject = values[len(NUMBERS)] if len(values) > len(NUMBERS) else ""
+    return _Line(place, path, _numbers(values), subject or path[: -len(_suffix(path))])
 
 
-def _codec(line: _Line) -> int:
-    suffix = PurePosixPath(line.path).suffix.lower()
-    if suffix not in CODECS:
-        raise DataError(f"images must end in {', '.join(CODECS)}, got {line.path!r} ({line.place})")
-    return CODECS[suffix]
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
 
 
-def _numbers(line: _Line) -> list[float]:
+def _numbers(values: list[str]) -> list[float]:
     numbers: list[float] = []
-    for name, text in zip(NUMBERS, line.values, strict=False):
+    for name, text in zip(NUMBERS, values, strict=False):
         try:
             number = float(text)
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise DataError(f"{name} must be a finite number, got {text!r} ({line.place})")
+            raise ValueError(f"{name} must be a finite number, got {text!r}")
         numbers.append(number)
     x0, y0, x1, y1 = numbers[:4]
     if not (x0 < x1 and y0 < y1):
-        box = ",".join(line.values[:4])
-        raise DataError(f"box must satisfy x0 < x1 and y0 < y1, got {box} ({line.place})")
+        raise ValueError(f"box must satisfy x0 < x1 and y0 < y1, got {','.join(values[:4])}")
     return numbers
 
 

@@ -3,9 +3,44 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from hmtl.data.columns import Columns
 from hmtl.data.layouts.scan import Scan
+from hmtl.errors import DataError
+from hmtl.pose import Convention
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """Which samples of a data set are wanted, and with which boxes."""
+
+    crop: str
+    """The crop rule, one of the layout's."""
+    split: str | None = None
+    """One of the layout's splits; None where it has none."""
+    boxes: Path | None = None
+    """A published list of face boxes that takes the place of the layout's own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong with a data set."""
+
+    kind: str
+    """What it is about, in one or two words: "label", "image", "pair", "split", ..."""
+    path: str
+    """The file, below the root of the data set."""
+    message: str
+    """One whole line that names the file."""
+
+
+OnProblem = Callable[[Problem], None]
+
+
+def refuse(problem: Problem) -> NoReturn:
+    """Raise DataError: what a problem is to somebody who opens a data set to use it."""
+    raise DataError(problem.message)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,11 +55,20 @@ class Layout:
     """What a folder must hold to be taken for this layout, for error messages."""
     crops: tuple[str, ...]
     """The crop rules that can be asked for, the default first."""
+    splits: tuple[str, ...] = ()
+    """The splits that can be asked for, the default first."""
+    takes_boxes: bool = False
+    """Whether published lists of boxes can take the place of the layout's own."""
+    convention: Convention = "euler"
     find: Callable[[Path], Path | None]
     """The location that a folder or file given by the user means, if it fits."""
-    scan: Callable[[Path], Scan]
-    """Every file that the columns are made from."""
-    read: Callable[[Path, Scan, str], Columns]
-    """The columns of (location, scan, crop rule); DataError names the file that is wrong."""
-    published: Callable[[Columns], int] | None = None
+    scan: Callable[[Path, Request], Scan]
+    """Every file below the location that the columns are made from."""
+    read: Callable[[Path, Scan, Request, OnProblem], Columns]
+    """The columns; a sample that is wrong is told to the last argument and, if that returns, left
+    out. DataError where nothing at all can be made of the files."""
+    published: Callable[[Columns, Request], int] | None = None
     """How many samples the published data set has, of which these columns may be a part."""
+    audit: Callable[[Path], list[Problem]] | None = None
+    """The files below the location that are listed but not there, of kind "missing file", and
+    there but not listed; neither keeps the data set from being opened."""

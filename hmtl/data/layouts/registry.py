@@ -2,23 +2,28 @@
 
 from pathlib import Path
 
-from hmtl.data.layouts import aflw2000, csv, w300lp
+from hmtl.data.layouts import aflw2000, biwi, csv, w300lp, xgaze
 from hmtl.data.layouts.layout import Layout
 from hmtl.errors import ConfigError, DataError
 
-LAYOUTS = {layout.name: layout for layout in (w300lp.LAYOUT, aflw2000.LAYOUT, csv.LAYOUT)}
+LAYOUTS = {
+    layout.name: layout
+    for layout in (w300lp.LAYOUT, aflw2000.LAYOUT, biwi.LAYOUT, xgaze.LAYOUT, csv.LAYOUT)
+}
 
 
 def find_layout(root: Path, name: str | None = None) -> tuple[Layout, Path]:
     """Return the layout of `root`, detected unless it is named, and its location.
 
-    Raises ConfigError for a name that is unknown and DataError when `root` does not exist or
-    does not have the structure of exactly one layout.
+    Raises ConfigError for a name that is unknown and DataError when `root` cannot be read or does
+    not have the structure of exactly one layout.
     """
     if name is not None and name not in LAYOUTS:
         raise ConfigError(f"unknown layout {name!r}, expected one of {list(LAYOUTS)}")
-    if not root.exists():
-        raise DataError(f"no such file or folder: {root}")
+    try:
+        root.stat()
+    except OSError as error:
+        raise DataError(f"cannot read {root}: {error.strerror}") from error
     if name is not None:
         return LAYOUTS[name], LAYOUTS[name].find(root) or root
     found = [

@@ -4,17 +4,20 @@ import re
 from pathlib import Path
 
 from hmtl.data.columns import Columns
-from hmtl.data.crops import HOPENET, VISIBLE, W300LP_MARGINS
-from hmtl.data.layouts.layout import Layout
+from hmtl.data.crops import FSANET, HOPENET, LANDMARKS, VISIBLE, W300LP_MARGINS
+from hmtl.data.layouts import landmarks
+from hmtl.data.layouts.layout import Layout, OnProblem, Request
 from hmtl.data.layouts.pairs import IMAGE, LABELS, read_pairs
-from hmtl.data.layouts.scan import Row, Scan, from_rows, scan_folder, subfolders
+from hmtl.data.layouts.scan import Scan, matching, scan_folders, subfolders
+from hmtl.errors import DataError
 
 FLIP = "_Flip"
 PUBLISHED = 61_225
 PUBLISHED_WITH_FLIPS = 122_450
 
 _SETS = ("AFW", "HELEN", "IBUG", "LFPW")
-_OTHER_FOLDERS = ("Code", "landmarks")
+_OTHER_FOLDERS = ("Code", landmarks.FOLDER)
+_IMAGE = re.compile(rf".*{re.escape(IMAGE)}")
 # The yaw step of a rendering: AFW_134212_1_2 is the photo AFW_134212_1, turned by 2 · 5°.
 _STEP = re.compile(r"_\d+$")
 
@@ -22,24 +25,48 @@ _STEP = re.compile(r"_\d+$")
 def _find(root: Path) -> Path | None:
     for folder in (root, root / "300W_LP"):
         for name in _SETS:
-            if any(next((folder / (name + end)).glob(f"*{IMAGE}"), None) for end in ("", FLIP)):
+            if any(matching(folder / (name + end), _IMAGE) for end in ("", FLIP)):
                 return folder
     return None
 
 
-def _scan(root: Path) -> Scan:
-    rows: list[Row] = []
-    for folder in subfolders(root):
-        if folder not in _OTHER_FOLDERS:
-            rows += scan_folder(root, folder, (IMAGE, LABELS))
-    return from_rows(rows)
+def _scan(root: Path, request: Request) -> Scan:
+    folders = [name for name in subfolders(root) if name not in _OTHER_FOLDERS]
+    scan = scan_folders(root, folders, (IMAGE, LABELS))
+    return scan + _scan_landmarks(root) if request.crop == LANDMARKS else scan
 
 
-def _read(root: Path, scan: Scan, crop: str) -> Columns:
-    return read_pairs(root, scan, crop=crop, margins=W300LP_MARGINS, subject_of=photo)
+def _scan_landmarks(root: Path) -> Scan:
+    if not (root / landmarks.FOLDER).is_dir():
+        raise DataError(f"crop rule {LANDMARKS!r} needs the folder {root / landmarks.FOLDER}")
+    folders = [f"{landmarks.FOLDER}/{name}" for name in subfolders(root / landmarks.FOLDER)]
+    return scan_folders(root, folders, (landmarks.SUFFIX,))
 
 
-def _published(columns: Columns) -> int:
+def _without_landmarks(scan: Scan) -> tuple[Scan, list[str]]:
+    """Return the scan of the pairs and the names behind them, which are those of the landmarks."""
+    count = sum(not name.startswith(f"{landmarks.FOLDER}/") for name in scan.names)
+    pairs = Scan(names=scan.names[:count], sizes=scan.sizes[:count], mtimes=scan.mtimes[:count])
+    return pairs, scan.names[count:]
+
+
+def _read(root: Path, scan: Scan, request: Request, on_problem: OnProblem) -> Columns:
+    face_of = None
+    if request.crop == LANDMARKS:
+        scan, points = _without_landmarks(scan)
+        face_of = landmarks.landmark_faces(root, points, FLIP)
+    return read_pairs(
+        root,
+        scan,
+        crop=request.crop,
+        margins=W300LP_MARGINS,
+        subject_of=photo,
+        on_problem=on_problem,
+        face_of=face_of,
+    )
+
+
+def _published(columns: Columns, _request: Request) -> int:
     flipped = any(f"{FLIP}/" in name for name in columns.files)
     return PUBLISHED_WITH_FLIPS if flipped else PUBLISHED
 
@@ -53,7 +80,7 @@ def photo(stem: str) -> str:
 LAYOUT = Layout(
     name="300w-lp",
     looks_for=f"a folder such as AFW or AFW{FLIP} with {IMAGE} files, here or in 300W_LP",
-    crops=(HOPENET, VISIBLE),
+    crops=(HOPENET, VISIBLE, LANDMARKS, FSANET),
     find=_find,
     scan=_scan,
     read=_read,

@@ -1,0 +1,36 @@
+"""Numbers in MAT files."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.io
+
+from hmtl.data.layouts.files import read_bytes, wrong
+
+Numbers = npt.NDArray[Any]
+
+
+def read_numbers(root: Path, name: str, variables: tuple[str, ...]) -> list[Numbers]:
+    """Return real, finite variables of a MAT file; SampleError where one is missing or another."""
+    file: Any = io.BytesIO(read_bytes("label", root, name))
+    try:
+        found = scipy.io.loadmat(file, appendmat=False, variable_names=variables)
+    # SciPy's parser meets damaged files with whatever breaks first: zlib.error, TypeError,
+    # KeyError, struct.error, its own MatReadError, ….
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise wrong("label", root, name, f"cannot read MAT file ({reason})") from error
+    return [_numbers(root, name, variable, found.get(variable)) for variable in variables]
+
+
+def _numbers(root: Path, name: str, variable: str, values: Any) -> Numbers:
+    if values is None:
+        raise wrong("label", root, name, f"no variable {variable}")
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
+        raise wrong("label", root, name, f"{variable} must be a real array")
+    if not np.isfinite(values).all():
+        raise wrong("label", root, name, f"{variable} must be finite")
+    return values
