@@ -1,13 +1,18 @@
-"""`hmtl data`: look at, verify, index, preview, pack and render data sets."""
+"""`hmtl data`: verify, look at, index, convert and render data sets."""
 
 from pathlib import Path
 
 import click
 
+from .data_check import check
+from .data_index import index
+from .data_rechunk import rechunk
+from .data_stats import stats
+
 
 @click.group("data")
 def data() -> None:
-    """Look at, verify, index, preview, pack and render data sets."""
+    """Verify, look at, index, convert and render data sets."""
 
 
 @data.command("synth")
@@ -15,14 +20,14 @@ def data() -> None:
 @click.option(
     "--layout",
     required=True,
-    type=click.Choice(["300w-lp", "aflw2000"]),
+    type=click.Choice(["300w-lp", "aflw2000", "biwi", "eth-xgaze"]),
     help="The published layout to write.",
 )
 @click.option("--count", required=True, type=click.IntRange(min=1), help="Number of images.")
 @click.option("--subjects", required=True, type=click.IntRange(min=1), help="Number of people.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option(
-    "--size", default=128, show_default=True, type=click.IntRange(min=32), help="Side in px."
+    "--size", default=128, show_default=True, type=click.IntRange(min=32), help="Height in px."
 )
 @click.option(
     "--workers",
@@ -56,3 +61,7 @@ def synth(
             on_progress=lambda done: bar.update(done - bar.pos),
         )
     click.echo(f"{count} images of {subjects} subjects in {out}")
+
+
+for command in (check, stats, index, rechunk):
+    data.add_command(command)

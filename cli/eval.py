@@ -24,6 +24,7 @@ _ANGLES = ("yaw", "pitch", "roll", "mean")
     multiple=True,
     help="How to count: hopenet, paper-full, wrapped, sixdrepnet; may be repeated.",
 )
+@options.split
 @options.crop
 @click.option("--list", "listed", metavar="FILE", help="Evaluate on the samples a file lists.")
 @options.boxes
@@ -32,6 +33,7 @@ def evaluate(
     run: Path,
     root: Path,
     names: tuple[str, ...],
+    split: str | None,
     crop: str | None,
     listed: str | None,
     boxes: Path | None,
@@ -47,7 +49,8 @@ def evaluate(
 
     chosen = [find_protocol(name).name for name in names or DEFAULT_PROTOCOLS]
     network, config = load_network(run, choose_device("auto"))
-    data = open_dataset(root, crop=crop or config.data.crop or None, boxes=boxes, names=listed)
+    rule = crop or config.data.crop or None
+    data = open_dataset(root, split=split, crop=rule, boxes=boxes, names=listed)
     if subjects is not None:
         data = options.select_subjects(data, subjects)
     entries = evaluation.evaluate(network, data, config, names=chosen)
@@ -63,7 +66,8 @@ def evaluate(
 
 
 def _error_table(entries: Sequence[dict[str, Any]]) -> "Table":
-    table = _table(f"errors on {entries[0]['dataset']}, degrees")
+    chosen = (entries[0]["dataset"], entries[0].get("split"), entries[0].get("boxes"))
+    table = _table(f"errors on {', '.join(filter(None, chosen))}, degrees")
     for heading in ("protocol", "n", "skipped", "crop", *_ANGLES, "geodesic"):
         table.add_column(heading, justify="left" if heading in ("protocol", "crop") else "right")
     for entry in entries:

@@ -1,6 +1,7 @@
 """The `hmtl` command: finds the subcommand, turns errors into one line and an exit code."""
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -11,12 +12,14 @@ import click
 from hmtl import __version__
 from hmtl.errors import ConfigError, DataError, RunError
 
+from .console import EchoHandler, printable
+
 # name: (attribute of hmtl.cli.<name>, help); the modules are imported only when called.
 COMMANDS = {
     "demo": ("demo", "Run the whole method on rendered heads, on the CPU, in minutes."),
     "train": ("train", "Train one row of the paper's tables."),
     "eval": ("evaluate", "Evaluate a run on a data set, under named protocols."),
-    "data": ("data", "Render, look at and verify data sets."),
+    "data": ("data", "Verify, look at, index and render data sets."),
 }
 
 DONE, FAILED, MISUSED = 0, 1, 2
@@ -73,6 +76,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
+    logging.getLogger("hmtl").addHandler(EchoHandler())
     sys.exit(run())
 
 
@@ -89,4 +93,4 @@ def _exit_code(error: Exception) -> int | None:
 
 def _one_line(error: Exception) -> str:
     text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-    return " ".join(text.split("\n"))
+    return printable(" ".join(text.split("\n")))

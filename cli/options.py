@@ -15,6 +15,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=Path)
 
+folder = click.argument("root", metavar="DIR", type=FOLDER)
+layout = click.option("--layout", metavar="NAME", help="How DIR is laid out; found by itself.")
+split = click.option(
+    "--split", metavar="NAME", help="A published split; the layout's first by default."
+)
 crop = click.option(
     "--crop", metavar="RULE", default=None, help="Crop rule; the layout's own by default."
 )

@@ -34,6 +34,7 @@ SHOW_PRESETS = ""
 @click.option("--allow-changes", is_flag=True, help="Let --resume change settings.")
 @click.option("--init", metavar="WEIGHTS", help="Backbone to start from: imagenet, or a file.")
 @click.option("--subjects", metavar="NAMES|N", help="Train on these subjects, or the first N.")
+@options.split
 @options.crop
 @click.option(
     "--list",
@@ -58,6 +59,7 @@ def train(
     allow_changes: bool,
     init: str | None,
     subjects: str | None,
+    split: str | None,
     crop: str | None,
     names: str | None,
     boxes: Path | None,
@@ -79,7 +81,7 @@ def train(
     from hmtl.data import open_dataset
 
     rule = config.data.crop or None
-    data = open_dataset(root, crop=rule, boxes=boxes, names=names)
+    data = open_dataset(root, split=split, crop=rule, boxes=boxes, names=names)
     if subjects is not None:
         data = options.select_subjects(data, subjects)
     sets = [open_dataset(path, crop=rule) for path in validation]

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import pickle
 import threading
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from hmtl.config import Config
 from hmtl.errors import RunError
+
+_logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -98,9 +101,11 @@ class Writer:
             raise error
 
     def close(self) -> None:
-        """Finish the pending write."""
-        if self._thread is not None:
-            self._thread.join()
+        """Finish the pending write; its error is logged, as another one may be on its way."""
+        try:
+            self.wait()
+        except Exception as error:
+            _logger.error("checkpoint not written: %s", error)
 
     def _run(self, write: Callable[[], None]) -> None:
         try:

@@ -64,6 +64,8 @@ def evaluate(
             dataset.pose,
             dataset=dataset_name(dataset),
             crop=dataset.crop,
+            split=dataset.split,
+            boxes=dataset.boxes,
             valid=predictions.valid,
         )
         for name in names
@@ -98,9 +100,15 @@ def pretext_accuracy(model: nn.Module, dataset: Dataset, config: Config) -> dict
 
 
 def record(run: Path, entries: Sequence[dict[str, Any]]) -> None:
-    """Keep entries in a run's `results.json`, in the place of those of equal protocol and data."""
+    """Keep entries in a run's `results.json`, in the place of those of the same samples.
+
+    Those are entries of equal protocol, data set and split.
+    """
     path = run / RESULTS
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    results = {(entry["protocol"], entry["dataset"]): entry for entry in (*known, *entries)}
+    results = {
+        (entry["protocol"], entry["dataset"], entry.get("split")): entry
+        for entry in (*known, *entries)
+    }
     text = json.dumps(list(results.values()), indent=2, ensure_ascii=False, allow_nan=False)
     checkpoint.write_text(path, text + "\n")

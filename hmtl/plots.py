@@ -55,6 +55,25 @@ def training_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     return figure
 
 
+def pose_histograms(pose: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw how often each angle occurs, given the `pose` of `hmtl.data.stats.dataset_stats`.
+
+    What lies below or above the edges is counted in the titles.
+    """
+    figure = Figure(figsize=(9.0, 2.8))
+    for axes, (angle, stats) in zip(figure.subplots(1, len(pose)), pose.items(), strict=True):
+        histogram = stats["histogram"]
+        edges, counts = np.array(histogram["edges"]), np.array(histogram["counts"])
+        axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=_RUN_COLORS[0])
+        beyond = histogram["below"] + histogram["above"]
+        title = f"{angle}, {beyond:,} beyond" if beyond else angle
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_xlabel("degrees")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
 def image_sheet(images: Pixels, *, columns: int, captions: Sequence[str] = ()) -> Figure:
     """Lay out images (N, S, S, 3), each under its caption."""
     rows = -(-len(images) // columns)

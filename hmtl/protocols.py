@@ -70,9 +70,13 @@ def evaluate(
     *,
     dataset: str,
     crop: str,
+    split: str | None = None,
+    boxes: str = "",
     valid: npt.ArrayLike | None = None,
 ) -> dict[str, object]:
     """Return the entry of results.json: plain numbers in degrees and counts.
+
+    "split" and "boxes" are there where the data set has splits and a choice of boxes.
 
     Poses are (N, 3) in degrees, the target NaN where the set has no roll. `valid` (N,) is False
     for samples that could not be read; they are left out under every protocol. "skipped" counts
@@ -93,5 +97,7 @@ def evaluate(
         "skipped": int((~kept).sum()),
         "invalid": int((~readable).sum()),
         "crop": crop,
+        **({"split": split} if split else {}),
+        **({"boxes": boxes} if boxes else {}),
         **summarize(predicted[kept], target[kept], rule.difference),
     }
