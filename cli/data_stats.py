@@ -72,7 +72,7 @@ def _show(found: Mapping[str, Any]) -> None:
     )
     lines = [
         f"{found['root']} ({found['layout']}{split}, crop rule {found['crop']}{boxes})",
-        f"{found['n']:,} samples of {subjects['n']:,} subjects; samples of a subject: {each}",
+        f"samples: {found['n']:,}; subjects: {subjects['n']:,}; samples of a subject: {each}",
     ]
     if found["images"]["unreadable"]:
         lines.append(f"{found['images']['unreadable']:,} images cannot be read")
@@ -104,7 +104,7 @@ def _poses_table(pose: Mapping[str, Mapping[str, Any]], width: int) -> "Table":
 
     rows = _histogram_rows(pose)
     most = max((max(counts) for _, counts in rows), default=1)
-    room = (width - _LABEL_WIDTH) // len(pose) - 2 * _GAP
+    room = (width - _LABEL_WIDTH) // len(pose) - _COUNT_WIDTH - 2 * _GAP
     bar_width = min(max(room, _LEAST_BAR), _WIDEST_BAR)
     table = _table("degrees", [])
     for angle in pose:

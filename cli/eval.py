@@ -49,7 +49,7 @@ def evaluate(
 
     chosen = [find_protocol(name).name for name in names or DEFAULT_PROTOCOLS]
     network, config = load_network(run, choose_device("auto"))
-    rule = crop or config.data.crop or None
+    rule = crop or options.fitting_rule(root, config.data.crop)
     data = open_dataset(root, split=split, crop=rule, boxes=boxes, names=listed)
     if subjects is not None:
         data = options.select_subjects(data, subjects)

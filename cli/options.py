@@ -46,6 +46,20 @@ def data(*, required: bool) -> Callable[[Function], Function]:
     )
 
 
+def fitting_rule(root: Path, crop: str) -> str | None:
+    """Return a run's crop rule where the data set at `root` has it; else say that its own is used.
+
+    A rule such as `landmarks` makes sense on the data set that a run learns from only.
+    """
+    from hmtl.data.layouts.registry import find_layout
+
+    known, _ = find_layout(root.absolute())
+    if not crop or crop in known.crops:
+        return crop or None
+    click.echo(f"{root} has no crop rule {crop!r}: {known.crops[0]!r} is used", err=True)
+    return None
+
+
 def select_subjects(dataset: "Dataset", text: str) -> "Dataset":
     """Return the samples of some subjects: names parted by commas, or how many, the first ones."""
     import numpy as np

@@ -29,6 +29,7 @@ SHOW_PRESETS = ""
     multiple=True,
     help="A data set to evaluate after every epoch.",
 )
+@click.option("--val-split", metavar="NAME", help="The published split of --val to evaluate.")
 @options.settings
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--allow-changes", is_flag=True, help="Let --resume change settings.")
@@ -54,6 +55,7 @@ def train(
     root: Path | None,
     out: Path | None,
     validation: tuple[Path, ...],
+    val_split: str | None,
     settings: tuple[str, ...],
     resume: bool,
     allow_changes: bool,
@@ -80,11 +82,14 @@ def train(
 
     from hmtl.data import open_dataset
 
-    rule = config.data.crop or None
+    rule = config.data.crop
     data = open_dataset(root, split=split, crop=rule, boxes=boxes, names=names)
     if subjects is not None:
         data = options.select_subjects(data, subjects)
-    sets = [open_dataset(path, crop=rule) for path in validation]
+    sets = [
+        open_dataset(path, split=val_split, crop=options.fitting_rule(path, rule))
+        for path in validation
+    ]
     if out is None or dry_run:
         _describe(chosen, config, [data, *sets])
         return

@@ -87,6 +87,8 @@ class DataConfig:
     """How a box that is not square becomes the square input at evaluation."""
     decode: Literal["planes", "rgb"] = "planes"
     """Resample JPEG's own colour planes (faster) or decoded RGB."""
+    convention: Literal["", "euler", "direction"] = ""
+    """What poses are learnt as: Euler angles or facing directions; "" for the data set's own."""
     on_error: Literal["raise", "substitute"] = "raise"
     """What one bad sample does to the run."""
     num_threads: int = _ranged(0, 0, 1024)

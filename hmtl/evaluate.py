@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from hmtl import checkpoint, protocols
+from hmtl import pose as poses
 from hmtl.assemble import evaluation_loader
 from hmtl.config import Config
 from hmtl.data import Dataset
+from hmtl.pose import Convention
 
 RESULTS = "results.json"
 
@@ -55,15 +57,24 @@ def evaluate(
     *,
     names: Sequence[str] = protocols.DEFAULT_PROTOCOLS,
 ) -> list[dict[str, Any]]:
-    """Return an entry of `results.json` for each protocol in `names`."""
+    """Return an entry of `results.json` for each protocol in `names`.
+
+    Where the network has learnt another convention than the dataset's, directions are compared:
+    every pose has one.
+    """
     predictions = predict(network, dataset, config)
+    learnt: Convention = config.data.convention or "euler"
+    compared: Convention = learnt if learnt == dataset.convention else "direction"
+    predicted = poses.convert(predictions.pose, learnt, compared)
+    target = poses.convert(dataset.pose, dataset.convention, compared)
     return [
         protocols.evaluate(
             name,
-            predictions.pose,
-            dataset.pose,
+            predicted,
+            target,
             dataset=dataset_name(dataset),
             crop=dataset.crop,
+            convention=compared,
             split=dataset.split,
             boxes=dataset.boxes,
             valid=predictions.valid,

@@ -42,13 +42,17 @@ def lenient_error(predicted: npt.ArrayLike, target: npt.ArrayLike) -> npt.NDArra
 
 
 def summarize(
-    predicted: npt.ArrayLike, target: npt.ArrayLike, difference: Difference = "wrapped"
+    predicted: npt.ArrayLike,
+    target: npt.ArrayLike,
+    difference: Difference = "wrapped",
+    convention: pose.Convention = "euler",
 ) -> dict[str, object]:
     """Return "mae" (yaw, pitch, roll, mean), "geodesic" and "yaw_bins", in degrees.
 
-    Targets may be NaN, as the roll of ETH-XGaze: such an angle counts neither in its MAE nor in
-    "mean", the mean of the angles' MAE, and such a sample not in "geodesic". What nothing is left
-    of is None. "yaw_bins" has by bin of the label's |yaw| the count "n", the MAE and the geodesic.
+    Both are of `convention`; directions have no roll, and the angle between two of them stands as
+    "geodesic". Targets may be NaN: such an angle counts neither in its MAE nor in "mean", the mean
+    of the angles' MAE, and such a sample not in "geodesic". What nothing is left of is None.
+    "yaw_bins" has by bin of the label's |yaw| the count "n", the MAE and the geodesic.
     """
     predicted = np.asarray(predicted, dtype=np.float64)
     target = np.asarray(target, dtype=np.float64)
@@ -56,11 +60,12 @@ def summarize(
         raise ValueError(
             f"poses must both be (N, 3), got predicted {predicted.shape} and target {target.shape}"
         )
-    if not np.isfinite(predicted).all():
-        row = int(np.flatnonzero(~np.isfinite(predicted).all(axis=1))[0])
+    wrong = ~(np.isfinite(predicted) | np.isnan(target)).all(axis=1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
         raise RunError(f"predicted poses must be finite, got {predicted[row]} in row {row}")
     errors = _ERRORS[difference](predicted, target)
-    turned = pose.geodesic(predicted, target)
+    turned = _TURNED[convention](predicted, target)
     yaw = np.abs(pose.wrap(target[:, 0]))
     bins = {}
     for name, (low, high) in YAW_BINS.items():
@@ -77,6 +82,7 @@ def _plain_error(predicted: npt.ArrayLike, target: npt.ArrayLike) -> npt.NDArray
     return angular_error(predicted, target, wrap=False)
 
 
+_TURNED = {"euler": pose.geodesic, "direction": pose.angle_between}
 _ERRORS = {"plain": _plain_error, "wrapped": angular_error, "lenient": lenient_error}
 
 

@@ -197,6 +197,12 @@ def geodesic(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.floa
     return np.asarray(np.rad2deg(2.0 * np.arcsin(np.clip(chord / np.sqrt(8.0), 0.0, 1.0))))
 
 
+def angle_between(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the angle (...) in degrees, [0, 180], between directions (..., 3 or 2)."""
+    chord = np.linalg.norm(_axis(first) - _axis(second), axis=-1)
+    return np.asarray(np.rad2deg(2.0 * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0))))
+
+
 def _axis(direction: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the facing axes (..., 3) of directions: to the left, upwards, towards the viewer."""
     values = np.asarray(direction, dtype=np.float64)[..., :2]

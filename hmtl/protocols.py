@@ -8,6 +8,7 @@ import numpy.typing as npt
 from hmtl.data.dataset import within_range
 from hmtl.errors import ConfigError, DataError
 from hmtl.metrics import Difference, summarize
+from hmtl.pose import Convention
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,17 +71,17 @@ def evaluate(
     *,
     dataset: str,
     crop: str,
+    convention: Convention = "euler",
     split: str | None = None,
     boxes: str = "",
     valid: npt.ArrayLike | None = None,
 ) -> dict[str, object]:
     """Return the entry of results.json: plain numbers in degrees and counts.
 
-    "split" and "boxes" are there where the data set has splits and a choice of boxes.
-
-    Poses are (N, 3) in degrees, the target NaN where the set has no roll. `valid` (N,) is False
+    Poses are (N, 3) in degrees, both of `convention`. `valid` (N,) is False
     for samples that could not be read; they are left out under every protocol. "skipped" counts
-    all that were left out, "invalid" the unreadable ones among them.
+    all that were left out, "invalid" the unreadable ones among them; "split" and "boxes" are there
+    where the data set has splits and a choice of boxes.
     """
     rule = find_protocol(protocol)
     predicted, target = np.asarray(predicted), np.asarray(target)
@@ -97,7 +98,8 @@ def evaluate(
         "skipped": int((~kept).sum()),
         "invalid": int((~readable).sum()),
         "crop": crop,
+        "convention": convention,
         **({"split": split} if split else {}),
         **({"boxes": boxes} if boxes else {}),
-        **summarize(predicted[kept], target[kept], rule.difference),
+        **summarize(predicted[kept], target[kept], rule.difference, convention),
     }

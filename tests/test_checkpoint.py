@@ -83,7 +83,6 @@ def test_closing_the_writer_tells_of_a_failed_write_without_raising(
     writer.wait()
 
 
-
 def test_weights_carry_the_config(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     config = Config().updated({"model.backbone": "resnet18"})

@@ -287,7 +287,7 @@ def test_stats_shows_counts_sizes_and_poses(
         assert call("stats", root, "--plot", plot) == 0
     shown = capsys.readouterr().out
     assert f"{root} (300w-lp, crop rule hopenet)" in shown
-    assert "9 samples of 3 subjects; samples of a subject: min 3, median 3, max 3" in shown
+    assert "samples: 9; subjects: 3; samples of a subject: min 3, median 3, max 3" in shown
     assert "an angle beyond ±99°: 0 (0.0 %)" in shown
     assert "mirrored copies: 0 (0.0 %)" in shown
     assert "image height" in shown

@@ -16,7 +16,7 @@ import torch
 from fixtures_data import write_300w_lp, write_labels
 from rich.console import Console
 
-from hmtl import checkpoint, engine
+from hmtl import checkpoint, engine, pose
 from hmtl.assemble import (
     build_model,
     choose_device,
@@ -32,12 +32,14 @@ from hmtl.evaluate import evaluate, predict, pretext_accuracy
 from hmtl.meter import Figures
 from hmtl.progress import Reporter
 from hmtl.runlog import read_log
+from hmtl.synth import render_dataset
 
 CPU = torch.device("cpu")
 # Small enough to train in a second on one core.
 TINY = {
     "model.backbone": "resnet18",
     "data.size": 32,
+    "data.convention": "euler",
     "train.batch_size": 4,
     "train.epochs": 2,
     "train.log_steps": 2,
@@ -280,6 +282,40 @@ def test_a_run_broken_between_the_last_step_and_the_evaluation_evaluates(
     events = [(e["event"], e["step"]) for e in read_log(tmp_path / "log.jsonl")]
     assert events.count(("eval", 3)) == 2
     assert events.count(("epoch", 3)) == 1
+
+
+@pytest.fixture(scope="module")
+def facing_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("xgaze") / "heads"
+    render_dataset(root, layout="eth-xgaze", count=10, subjects=2, seed=3, size=32, workers=1)
+    return root
+
+
+def test_directions_are_learnt_and_compared_as_directions(
+    run: Path, validation: Dataset, facing_root: Path, tmp_path: Path
+) -> None:
+    facing = open_dataset(facing_root, split="fit")
+    held_out = open_dataset(facing_root, split="val")
+    changes = {"model.head": "regression", "train.epochs": 1, "data.convention": ""}
+    config = tiny("table2/sl-aug1", **changes)
+    engine.train(
+        config, data=facing, out=tmp_path, validation=[held_out, validation], reporter=quiet()
+    )
+    assert read_config(tmp_path / "config.toml").data.convention == "direction"
+    entries = [entry for entry in read_log(tmp_path / "log.jsonl") if entry["event"] == "eval"]
+    assert {entry["dataset"] for entry in entries} == {"heads", validation.root.name}
+    assert {entry["convention"] for entry in entries} == {"direction"}
+    assert all(entry["mae"]["roll"] is None for entry in entries)
+    assert all(entry["geodesic"] > 0.0 for entry in entries)
+
+    # A network of Euler angles is compared with directions by where its heads face.
+    network, learnt = load_network(run, CPU)
+    assert learnt.data.convention == "euler"
+    (entry,) = evaluate(network, held_out, learnt, names=["wrapped"])
+    found = pose.to_direction(predict(network, held_out, learnt).pose)[:, :2]
+    assert entry["mae"]["yaw"] == pytest.approx(
+        np.abs(pose.wrap(found[:, 0] - held_out.pose[:, 0])).mean(), abs=1e-4
+    )
 
 
 def test_resuming_a_finished_run_does_nothing(run: Path, data: Dataset) -> None:

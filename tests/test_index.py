@@ -252,5 +252,7 @@ def test_each_request_has_an_index_of_its_own(tmp_path: Path) -> None:
         Request(crop="box", boxes=tmp_path / "here/list.csv"),
         Request(crop="box", boxes=tmp_path / "there/list.csv"),
     ]
-    for place in zip(*(index.index_paths("biwi", tmp_path, each) for each in requests), strict=True):
+    for place in zip(
+        *(index.index_paths("biwi", tmp_path, each) for each in requests), strict=True
+    ):
         assert len(set(place)) == len(requests)

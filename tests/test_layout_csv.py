@@ -99,7 +99,9 @@ def test_csv_naming_a_missing_image_names_both(tmp_path: Path) -> None:
 
 
 def test_every_wrong_line_of_a_csv_is_a_problem_of_its_own(tmp_path: Path) -> None:
-    table = write_csv(tmp_path, ROW, "a.jpg,1,2,3,4,5,6", "b.jpg,1,2,3,4,5,6,7", "a.jpg,x,2,3,4,5,6,7")
+    table = write_csv(
+        tmp_path, ROW, "a.jpg,1,2,3,4,5,6", "b.jpg,1,2,3,4,5,6,7", "a.jpg,x,2,3,4,5,6,7"
+    )
     (tmp_path / "b.jpg").unlink()
     request = Request(crop="box")
     problems: list[Problem] = []

@@ -225,7 +225,7 @@ def test_a_file_that_arrives_later_is_indexed(
     assert before.fingerprint != after.fingerprint
 
 
-@pytest.mark.parametrize("what", ["a subject", "the split file"])
+@pytest.mark.parametrize("what", ["a subject", "the list"])
 def test_changed_files_are_read_again(
     tmp_path: Path, log: pytest.LogCaptureFixture, what: str
 ) -> None:
@@ -237,12 +237,22 @@ def test_changed_files_are_read_again(
     if what == "a subject":
         path = tmp_path / "train" / subject_file(3)
         write_subject(path, patches(7), angles(7))
+        os.utime(path, ns=(1, 1))
     else:
-        path = write_split(tmp_path, train=[subject_file(4)])
-    os.utime(path, ns=(1, 1))
+        write_split(tmp_path, train=[subject_file(4)])
     dataset = open_dataset(tmp_path)
     assert "changed files" in log.text
     assert len(dataset) == (10 if what == "a subject" else 3)
+
+
+def test_the_order_of_the_list_does_not_matter(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    write_xgaze(tmp_path, train=[3, 4])
+    before = open_dataset(tmp_path).fingerprint
+    write_split(tmp_path, train=[subject_file(4), subject_file(3)], test=[subject_file(9)])
+    assert open_dataset(tmp_path).fingerprint == before
+    assert "made anew" not in log.text
 
 
 def test_each_split_has_an_index_of_its_own(tmp_path: Path) -> None:

@@ -56,6 +56,27 @@ def test_a_summary_is_the_mean_of_the_samples():
     assert summary["geodesic"] == pytest.approx(expected)
 
 
+def test_the_angle_between_directions_is_their_geodesic():
+    rng = np.random.default_rng(1)
+    target = np.column_stack([rng.uniform(-80, 80, (20, 2)), np.full(20, np.nan)])
+    predicted = target + rng.normal(0, 5, (20, 3))
+    summary = summarize(predicted, target, convention="direction")
+
+    def axis(direction):
+        yaw, pitch = np.deg2rad(direction[:2])
+        return np.array([np.cos(pitch) * np.sin(yaw), np.sin(pitch), np.cos(pitch) * np.cos(yaw)])
+
+    dots = [axis(a) @ axis(b) for a, b in zip(predicted, target, strict=True)]
+    assert summary["geodesic"] == pytest.approx(np.rad2deg(np.arccos(dots)).mean(), abs=1e-6)
+    assert summary["mae"]["roll"] is None
+    assert summary["mae"]["yaw"] == pytest.approx(np.abs(predicted - target)[:, 0].mean())
+
+
+def test_a_prediction_may_lack_only_what_the_target_lacks():
+    with pytest.raises(RunError, match="in row 1"):
+        summarize([[0, 0, np.nan], [np.nan, 0, np.nan]], [[0, 0, np.nan]] * 2, "plain", "direction")
+
+
 def test_yaw_bins_part_the_samples_by_the_labels_yaw():
     predicted, target = random_poses()
     bins = summarize(predicted, target)["yaw_bins"]

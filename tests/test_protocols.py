@@ -42,7 +42,17 @@ def test_6drepnets_protocol_forgives_a_prediction_that_faces_backwards():
 def test_an_entry_is_plain_json_under_the_published_keys(protocol):
     result = entry(protocol, target=TARGET.astype(np.float32), valid=[True, True, True, False])
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-    published = ["protocol", "dataset", "n", "skipped", "crop", "mae", "geodesic", "yaw_bins"]
+    published = [
+        "protocol",
+        "dataset",
+        "n",
+        "skipped",
+        "crop",
+        "convention",
+        "mae",
+        "geodesic",
+        "yaw_bins",
+    ]
     assert set(published) <= result.keys()
     assert (result["dataset"], result["crop"]) == ("aflw2000", "visible")
     assert list(result["mae"]) == ["yaw", "pitch", "roll", "mean"]

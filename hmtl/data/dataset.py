@@ -108,6 +108,18 @@ class Dataset:
             fingerprint=digest.hexdigest(),
         )
 
+    def converted(self, convention: Convention) -> Self:
+        """Return the dataset with its poses in this convention; a roll not known is NaN."""
+        if convention == self.convention:
+            return self
+        digest = hashlib.sha256(f"{self.fingerprint} {convention}".encode())
+        return replace(
+            self,
+            pose=poses.convert(self.pose, self.convention, convention).astype(np.float32),
+            convention=convention,
+            fingerprint=digest.hexdigest(),
+        )
+
     def split_by_subject(self, fraction: float, seed: int) -> tuple[Self, Self]:
         """Return two datasets without a common subject, the first with about so many samples.
 
@@ -159,6 +171,7 @@ def concat(datasets: Sequence[Dataset], convention: Convention | None = None) ->
                 f"got {roots}"
             )
         convention = datasets[0].convention
+    datasets = [dataset.converted(convention) for dataset in datasets]
     root = Path(os.path.commonpath([dataset.root for dataset in datasets]))
     files: dict[str, int] = {}
     subjects: dict[str, int] = {}
@@ -169,16 +182,14 @@ def concat(datasets: Sequence[Dataset], convention: Convention | None = None) ->
         extent["file"] = _merge(files, below, dataset.files)[extent["file"]]
         extents.append(extent)
         subject.append(_merge(subjects, below, dataset.subjects)[dataset.subject])
-    prints = [convention, *(dataset.fingerprint for dataset in datasets)]
+    digest = hashlib.sha256("\0".join(dataset.fingerprint for dataset in datasets).encode())
     return Dataset(
         root=root,
         layout=_joined(dataset.layout for dataset in datasets),
         crop=_joined(dataset.crop for dataset in datasets),
         files=tuple(files),
         extent=np.concatenate(extents),
-        pose=np.concatenate(
-            [poses.convert(dataset.pose, dataset.convention, convention) for dataset in datasets]
-        ),
+        pose=np.concatenate([dataset.pose for dataset in datasets]),
         face=np.concatenate([dataset.face for dataset in datasets]),
         box=np.concatenate([dataset.box for dataset in datasets]),
         subject=np.concatenate(subject),
@@ -186,7 +197,7 @@ def concat(datasets: Sequence[Dataset], convention: Convention | None = None) ->
         convention=convention,
         split=_joined(dataset.split or "" for dataset in datasets) or None,
         boxes=_joined(dataset.boxes for dataset in datasets),
-        fingerprint=hashlib.sha256("\0".join(prints).encode()).hexdigest(),
+        fingerprint=digest.hexdigest(),
     )
 
 

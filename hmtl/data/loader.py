@@ -19,6 +19,7 @@ from hmtl.data.batch import Batch
 from hmtl.data.buffers import BufferPool, Pixels
 from hmtl.data.dataset import Dataset
 from hmtl.data.order import BatchPlan, epoch_order
+from hmtl.data.parallel import usable_cores
 from hmtl.data.rendering import (
     PADDING,
     Decode,
@@ -101,7 +102,7 @@ class Loader:
         self._on_error = on_error
         self._prefetch = prefetch
         self._device = target = torch.device(device)
-        threads = num_threads or _usable_cores()
+        threads = num_threads or usable_cores()
         shape = (batch_size, size, size, 3)
         self._renderer = Renderer(
             dataset,
@@ -280,12 +281,6 @@ def _plan(
         world_size=default_world_size if world_size is None else world_size,
         drop_last=drop_last,
     )
-
-
-def _usable_cores() -> int:
-    """Return how many cores this process may use; not every system tells."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _process_rank() -> tuple[int, int]:

@@ -101,11 +101,7 @@ def _scan(root: Path, request: Request) -> Scan:
     if missing:
         of_all = f"{len(missing)} of the {len(wanted)} files of split {split!r}"
         _logger.warning("%s are not there, the first is %s", of_all, root / missing[0])
-    rows = [there[name] for name in wanted if name in there]
-    if lists is not None:
-        status = (root / SPLIT_FILE).stat()
-        rows.append((SPLIT_FILE, status.st_size, status.st_mtime_ns))
-    return from_rows(rows)
+    return from_rows(there[name] for name in wanted if name in there)
 
 
 def _belongs(name: str, split: str) -> bool:
@@ -159,10 +155,9 @@ def _read(root: Path, scan: Scan, request: Request, on_problem: OnProblem) -> Co
     files: list[str] = []
     extents: list[npt.NDArray[Any]] = [np.empty(0, dtype=EXTENT_DTYPE)]
     poses = [np.empty((0, 3), dtype=np.float32)]
-    wanted = [name for name in scan.names if name.endswith(SUFFIX)]
-    if not wanted:
+    if not scan.names:
         on_problem(_no_files(root, request))
-    for name in wanted:
+    for name in scan.names:
         try:
             subject = _read_subject(root, name)
         except DataError as error:
