@@ -1,5 +1,6 @@
 """Large data sets for the benchmarks of the index, with the structure of the published ones."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import scipy.io
+
+FOLDERS = ("AFW", "AFW_Flip", "HELEN", "HELEN_Flip", "IBUG", "IBUG_Flip", "LFPW", "LFPW_Flip")
 
 # Opens a data set in a process of its own and tells how long that took and how much memory it cost.
 _OPENING = """
@@ -26,6 +30,38 @@ seconds = time.perf_counter() - start
 peak = memory("VmHWM") - before
 print(json.dumps({"samples": len(dataset), "s": seconds, "peak_bytes": peak}))
 """
+
+
+def _label_file(rng: np.random.Generator) -> bytes:
+    """Return a MAT file with the variables of 300W-LP, in their order."""
+    variables = {
+        "pt2d": rng.uniform(100, 350, (2, 68)),
+        "roi": np.array([[70, 74, 377, 381]], dtype=np.int16),
+        "Illum_Para": rng.normal(size=(1, 10)),
+        "Color_Para": np.ones((1, 7), dtype=np.float32),
+        "Tex_Para": rng.normal(size=(199, 1)).astype(np.float32),
+        "Shape_Para": rng.normal(size=(199, 1)).astype(np.float32),
+        "Exp_Para": rng.normal(size=(29, 1)).astype(np.float32),
+        "Pose_Para": np.array([[-0.3, 0.5, -0.1, 70, 280, -60, 0.001]], dtype=np.float32),
+    }
+    file = io.BytesIO()
+    scipy.io.savemat(file, variables, do_compression=True)
+    return file.getvalue()
+
+
+def write_w300lp(root: Path, *, pairs: int) -> None:
+    """Write so many pairs of 300W-LP; the images are stubs, as nothing reads them.
+
+    All labels are copies of one file with the variables, sizes and compression of the published.
+    """
+    labels = _label_file(np.random.default_rng(0))
+    for folder in FOLDERS:
+        (root / folder).mkdir()
+    for number in range(pairs):
+        folder = FOLDERS[number % len(FOLDERS)]
+        stem = root / folder / f"{folder}_{number // 16:06}_1_{number // 8 % 2}"
+        stem.with_suffix(".jpg").write_bytes(b"\xff\xd8\xff\xd9")
+        stem.with_suffix(".mat").write_bytes(labels)
 
 
 def write_xgaze(root: Path, *, subjects: int = 80, images: int = 9_375, side: int = 4) -> None:

@@ -56,7 +56,6 @@ struct Picture {
   int source_bits = 8;                // of one sample in the file
   int orientation = 1;                // EXIF's; 1 is as stored
   std::vector<std::uint8_t> scratch;  // of the decoder
-
   int plane_count() const { return space == ColorSpace::kRgb ? 1 : 3; }
 };
 
@@ -77,9 +76,5 @@ void decode(const Encoded& sample, const DecodeOptions& options, Picture& pictur
 // Reads a sample through `encoded`, which is reused, and decodes it.
 void decode_extent(const FileTable& files, const Extent& extent, const DecodeOptions& options,
                    std::vector<std::uint8_t>& encoded, Picture& picture);
-
-void decode_jpeg(const Encoded& sample, const DecodeOptions& options, Picture& picture);
-void decode_png(const Encoded& sample, const DecodeOptions& options, Picture& picture);
-void decode_array(const Encoded& sample, const DecodeOptions& options, Picture& picture);
 
 }  // namespace hmtl

@@ -1,4 +1,5 @@
-// What the decoders share: the words of their errors, the window of samples to keep, EXIF.
+// The decoders, and what they share: the words of their errors, the window of samples to keep,
+// EXIF.
 #pragma once
 
 #include <cstddef>
@@ -44,6 +45,10 @@ Window needed_window(const DecodeOptions& options, const Plane& plane);
 
 // Sets where the window lies in `plane` and makes room for its samples.
 void reshape_plane(Plane& plane, const Window& window, int channels);
+
+void decode_jpeg(const Encoded& sample, const DecodeOptions& options, Picture& picture);
+void decode_png(const Encoded& sample, const DecodeOptions& options, Picture& picture);
+void decode_array(const Encoded& sample, const DecodeOptions& options, Picture& picture);
 
 // Throws DecodeError unless a sample's LZF gave all `size` bytes.
 void check_lzf(const LzfResult& result, std::size_t size, const Encoded& sample);

@@ -1,6 +1,5 @@
 #include "lzf.h"
 
-#include <algorithm>
 #include <cstring>
 
 // Note [The LZF format]
@@ -20,8 +19,8 @@ constexpr std::size_t kMostLength = kLongLength + 255 + kLeastLength;
 // Bytes of one wide copy.
 constexpr std::size_t kWide = 16;
 // What a token may read, and write with wide copies, beyond where it starts.
-constexpr std::size_t kInSlack = 1 + kLiterals;
-constexpr std::size_t kOutSlack = kMostLength + kWide;
+constexpr std::ptrdiff_t kInSlack = 1 + kLiterals;
+constexpr std::ptrdiff_t kOutSlack = kMostLength + kWide;
 
 void copy_wide(std::uint8_t* to, const std::uint8_t* from) {
   std::uint8_t block[kWide];
@@ -35,17 +34,20 @@ struct Cursor {
   std::uint8_t* out;
 };
 
+// The least multiple of a distance that is not less than kWide, by the distance.
+constexpr std::uint8_t kWideMultiple[kWide] = {0,  16, 16, 18, 16, 20, 18, 21,
+                                               16, 18, 20, 22, 24, 26, 28, 30};
+
 // Repeats `length` bytes from `distance` before `out` on, where the two overlap or are long.
 void repeat_wide(std::uint8_t* out, std::size_t distance, std::size_t length) {
-  std::uint8_t* const end = out + length;
-  // What has been repeated is itself repeated: the distance doubles until wide copies are whole.
-  while (distance < kWide) {
-    copy_wide(out, out - distance);
-    out += distance;
-    distance *= 2;
-    if (out >= end) return;
+  const std::uint8_t* const end = out + length;
+  if (distance < kWide) {
+    // Always so many: the processor could not predict where a loop of `length` ends.
+    for (std::size_t i = 0; i < kWide; ++i) out[i] = out[i - distance];
+    // What repeats every `distance` bytes repeats every multiple of it.
+    distance = kWideMultiple[distance];
   }
-  for (; out < end; out += kWide) copy_wide(out, out - distance);
+  for (out += kWide; out < end; out += kWide) copy_wide(out, out - distance);
 }
 
 // Decodes tokens as long as there is slack for wide copies on both sides. Stops in front of a token
@@ -53,8 +55,7 @@ void repeat_wide(std::uint8_t* out, std::size_t distance, std::size_t length) {
 Cursor decode_wide(const std::uint8_t* in, const std::uint8_t* in_end, std::uint8_t* const begin,
                    const std::uint8_t* out_end) {
   std::uint8_t* out = begin;
-  while (in_end - in >= static_cast<std::ptrdiff_t>(kInSlack) &&
-         out_end - out >= static_cast<std::ptrdiff_t>(kOutSlack)) {
+  while (in_end - in >= kInSlack && out_end - out >= kOutSlack) {
     const unsigned first = *in;
     if (first < kLiterals) {
       copy_wide(out, in + 1);
@@ -70,7 +71,7 @@ Cursor decode_wide(const std::uint8_t* in, const std::uint8_t* in_end, std::uint
     const std::size_t distance = ((first & 31) << 8 | *low) + 1;
     if (distance > static_cast<std::size_t>(out - begin)) break;
     copy_wide(out, out - distance);
-    if (length > std::min(distance, kWide)) repeat_wide(out, distance, length);
+    if (length > distance || length > kWide) repeat_wide(out, distance, length);
     in = low + 1;
     out += length;
   }

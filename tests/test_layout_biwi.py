@@ -46,7 +46,7 @@ SEQUENCE_12 = {
     "shift": (-24.0198, 5.8896, -13.2308),
 }
 
-# 01/frame_00166 to 00175: yaw, pitch, roll of img2pose's list, and the heads from hair to chin as
+# 01/frame_00166 to 00175: yaw, pitch, roll of opal23's list, and the heads from hair to chin as
 # read off the pictures by eye.
 REAL_POSES = [
     (-1.196532, 9.633519, -1.538270),

@@ -46,6 +46,12 @@ def test_csv_may_be_given_by_itself_beside_others(tmp_path: Path) -> None:
         open_dataset(tmp_path, layout="csv")
 
 
+def test_a_list_of_boxes_is_not_taken_for_a_data_set(tmp_path: Path) -> None:
+    write_csv(tmp_path, "a.jpg,1,2,3,4", header="path,x0,y0,x1,y1")
+    with pytest.raises(DataError, match="unknown layout"):
+        open_dataset(tmp_path)
+
+
 def test_csv_of_a_spreadsheet_program_is_read(tmp_path: Path) -> None:
     table = write_csv(tmp_path, ROW)
     text = table.read_text().replace("\n", "\r\n") + "\r\n"

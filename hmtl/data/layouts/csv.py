@@ -41,7 +41,9 @@ def _find(root: Path) -> Path | None:
     if len(tables) != 1:
         return None
     with tables[0].open(encoding="utf-8-sig", errors="surrogateescape") as file:
-        return tables[0] if file.readline().split(",")[0].strip() == COLUMNS[0] else None
+        header = [name.strip() for name in file.readline().split(",")]
+    # A list of boxes beside another data set starts with a path too, but has no angles.
+    return tables[0] if header[0] == COLUMNS[0] and "yaw" in header else None
 
 
 def _scan(table: Path, _request: Request) -> Scan:
