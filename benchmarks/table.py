@@ -23,6 +23,13 @@ _SIDES = {
     "albumentations": "albumentations + DataLoader",
     "decode": "decoding alone (libjpeg-turbo)",
 }
+# By side of bench_chunks: its label, and the ratio that stands beside it.
+_CHUNK_SIDES = {
+    "hmtl": ("**hmtl**: read, expand, RGB", ""),
+    "h5py_rgb": ("h5py, its file kept open: the same", "hmtl/h5py_rgb"),
+    "lzf": ("expanding alone: hmtl's LZF", ""),
+    "lzf_plain": ("expanding alone: byte by byte", "lzf/lzf_plain"),
+}
 _ANGLES = ("yaw", "pitch", "roll", "mean")
 
 
@@ -51,6 +58,21 @@ def loader_table(document: dict[str, Any]) -> str:
         f" commit {document['commit']}: `python -m benchmarks.bench_loader`."
     )
     return f"{markdown(header, rows)}\n\n{note}"
+
+
+def chunks_table(document: dict[str, Any]) -> str:
+    """Return bench_chunks' document as a table, µs per image."""
+    ratios = document["ratios"]
+    rows = [
+        [label, f"{document['us_per_image'][side]:.0f}", _ratio(ratios.get(ratio))]
+        for side, (label, ratio) in _CHUNK_SIDES.items()
+    ]
+    note = (
+        f"{document['cpu']}, one thread, h5py {document['h5py']}; {document['images']} images of"
+        f" 224 px packed to {document['lzf_ratio']:.2f}; {document['date']}:"
+        f" `python -m benchmarks.bench_chunks`."
+    )
+    return f"{markdown(['one image', 'µs', 'hmtl is'], rows)}\n\n{note}"
 
 
 def demo_table(results: Sequence[dict[str, Any]]) -> str:
@@ -88,6 +110,7 @@ def fill(text: str, marker: str, table: str) -> str:
 
 _TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "loader-table": ("loader.json", loader_table),
+    "chunks-table": ("chunks.json", chunks_table),
     "demo-table": ("demo.json", demo_table),
 }
 

@@ -43,7 +43,8 @@ void repeat_wide(std::uint8_t* out, std::size_t distance, std::size_t length) {
   const std::uint8_t* const end = out + length;
   if (distance < kWide) {
     // Always so many: the processor could not predict where a loop of `length` ends.
-    for (std::size_t i = 0; i < kWide; ++i) out[i] = out[i - distance];
+    const std::uint8_t* const from = out - distance;
+    for (std::size_t i = 0; i < kWide; ++i) out[i] = from[i];
     // What repeats every `distance` bytes repeats every multiple of it.
     distance = kWideMultiple[distance];
   }

@@ -27,8 +27,9 @@ command -v clang++ > /dev/null || fail "clang++ is missing (Debian/Ubuntu: apt i
 python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 build=$PWD/build/fuzz
 
+mkdir -p "$build"
 cmake -S . -B "$build" -DCMAKE_CXX_COMPILER=clang++ -DHMTL_FUZZ=ON \
-  -DHMTL_SANITIZE=fuzzer-no-link,address,undefined > "$build.log" 2>&1 || { cat "$build.log" >&2; exit 2; }
+  -DHMTL_SANITIZE=fuzzer-no-link,address,undefined > "$build/cmake.log" 2>&1 || { cat "$build/cmake.log" >&2; exit 2; }
 cmake --build "$build" --parallel
 # -P: the checkout has the package without its compiled core.
 "$python" -P csrc/fuzz/seeds.py "$build/seeds"
@@ -36,22 +37,25 @@ cmake --build "$build" --parallel
 # Leaks are looked for: a decoder that stops half-way must free what it has.
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-findings=0
-for target in "${targets[@]}"; do
-  echo "== $target, $seconds s"
-  corpus=$build/corpus/$target artifacts=$build/findings/$target-
+# One target; its words come in one piece, as others run beside it.
+fuzz() {
+  local target=$1 corpus=$build/corpus/$1 artifacts=$build/findings/$1- log=$build/$1.log
   mkdir -p "$corpus" "$build/findings"
-  options=(-max_len=8192 -rss_limit_mb=2048 -timeout=10)
+  local options=(-max_len=8192 -rss_limit_mb=2048 -timeout=10)
   [ ! -f "$build/seeds/$target.dict" ] || options+=("-dict=$build/seeds/$target.dict")
   if "$build/csrc/fuzz/fuzz_$target" "${options[@]}" -max_total_time="$seconds" \
     -artifact_prefix="$artifacts" -print_final_stats=1 "$corpus" "$build/seeds/$target" \
-    > "$build/$target.log" 2>&1; then
-    grep -E '^stat::(number_of_executed_units|average_exec_per_sec|peak_rss_mb)' "$build/$target.log"
-  else
-    findings=$((findings + 1))
-    tail -n 60 "$build/$target.log"
-    input=$(sed -n 's/.*Test unit written to //p' "$build/$target.log" | tail -n 1)
-    echo "finding in $target; again: $build/csrc/fuzz/fuzz_$target ${input:-(see $build/$target.log)}"
+    > "$log" 2>&1; then
+    echo "$target, $seconds s:" "$(sed -n 's/^stat::\(number_of_executed_units\|peak_rss_mb\): */\1 /p' "$log" | paste -sd ' ')"
+    return 0
   fi
-done
-[ "$findings" -eq 0 ] || exit 1
+  local input
+  input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
+  echo "$(tail -n 60 "$log")
+finding in $target; again: $build/csrc/fuzz/fuzz_$target ${input:-(see $log)}"
+  return 1
+}
+export -f fuzz
+export build seconds
+# As many at once as there are cores; xargs leaves with 123 where one has found something.
+printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -c 'fuzz {}' || exit 1

@@ -68,6 +68,32 @@ DEMO_TABLE = """\
 | SL | 9.00 | 7.13 | 5.00 | 7.04 | 12.30 | – |
 | HMTL | 9.50 | 7.00 | 5.00 | 7.10 | 12.00 | 35% |"""
 
+CHUNKS: dict[str, Any] = {
+    "date": "2031-02-03",
+    "cpu": "Z80",
+    "images": 320,
+    "lzf_ratio": 0.906,
+    "h5py": "3.16.0, HDF5 2.0.0",
+    "us_per_image": {
+        "lzf": 88.4,
+        "lzf_plain": 183.2,
+        "h5py": 368.6,
+        "h5py_rgb": 540,
+        "hmtl": 133.1,
+    },
+    "ratios": {"lzf/lzf_plain": 2.07, "lzf/h5py": 4.16, "hmtl/h5py_rgb": 4.03},
+}
+CHUNKS_TABLE = """\
+| one image | µs | hmtl is |
+| --- | ---: | ---: |
+| **hmtl**: read, expand, RGB | 133 | – |
+| h5py, its file kept open: the same | 540 | 4.03× |
+| expanding alone: hmtl's LZF | 88 | – |
+| expanding alone: byte by byte | 183 | 2.07× |
+
+Z80, one thread, h5py 3.16.0, HDF5 2.0.0; 320 images of 224 px packed to 0.91; 2031-02-03: \
+`python -m benchmarks.bench_chunks`."""
+
 README = """# x
 <!-- demo-table -->
 old
@@ -75,16 +101,19 @@ old
 between
 <!-- loader-table -->
 <!-- /loader-table -->
+<!-- chunks-table -->
+<!-- /chunks-table -->
 after
 """
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with a README and both results."""
+    """A folder with a README and all results."""
     results = tmp_path / table.RESULTS
     results.mkdir(parents=True)
     (results / "loader.json").write_text(json.dumps(LOADER))
+    (results / "chunks.json").write_text(json.dumps(CHUNKS))
     (results / "demo.json").write_text(json.dumps(DEMO))
     (tmp_path / "README.md").write_text(README)
     return tmp_path
@@ -102,15 +131,21 @@ def test_loader_table_shows_speeds_and_ratios() -> None:
     assert table.loader_table(LOADER) == LOADER_TABLE
 
 
+def test_chunks_table_shows_times_and_ratios() -> None:
+    assert table.chunks_table(CHUNKS) == CHUNKS_TABLE
+
+
 def test_demo_table_shows_errors_and_the_puzzle() -> None:
     assert table.demo_table(DEMO) == DEMO_TABLE
 
 
 def test_tables_replace_what_stands_between_their_markers(checkout: Path) -> None:
     assert table.main([], root=checkout) == 0
-    assert (checkout / "README.md").read_text() == README.replace("old", DEMO_TABLE).replace(
-        "<!-- loader-table -->\n", f"<!-- loader-table -->\n{LOADER_TABLE}\n"
-    )
+    expected = README.replace("old", DEMO_TABLE)
+    for name, text in (("loader", LOADER_TABLE), ("chunks", CHUNKS_TABLE)):
+        start = f"<!-- {name}-table -->\n"
+        expected = expected.replace(start, f"{start}{text}\n")
+    assert (checkout / "README.md").read_text() == expected
 
 
 def test_check_fails_until_the_tables_are_written(
