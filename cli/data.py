@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from .console import printable
 from .data_check import check
 from .data_index import index
 from .data_rechunk import rechunk
@@ -49,7 +50,8 @@ def synth(
     """
     from hmtl.synth import render_dataset
 
-    with click.progressbar(length=count, label=f"rendering {out}") as bar:
+    place = printable(str(out))
+    with click.progressbar(length=count, label=f"rendering {place}") as bar:
         render_dataset(
             out,
             layout=layout,
@@ -60,7 +62,7 @@ def synth(
             workers=workers,
             on_progress=lambda done: bar.update(done - bar.pos),
         )
-    click.echo(f"{count} images of {subjects} subjects in {out}")
+    click.echo(f"{count} images of {subjects} subjects in {place}")
 
 
 for command in (check, stats, index, rechunk):

@@ -36,7 +36,7 @@ _LINES_PER_KIND = 20
 @click.option(
     "--against",
     metavar="OTHER",
-    type=options.FOLDER,
+    type=options.PATH,
     multiple=True,
     help="A data set that must not share a subject with this one.",
 )

@@ -9,8 +9,8 @@ from .console import printable, progress
 
 
 @click.command(epilog="Example: hmtl data rechunk subject0000.h5 rechunked/subject0000.h5")
-@click.argument("source", metavar="IN", type=options.FOLDER)
-@click.argument("target", metavar="OUT", type=options.FOLDER)
+@click.argument("source", metavar="IN", type=options.PATH)
+@click.argument("target", metavar="OUT", type=options.PATH)
 def rechunk(source: Path, target: Path) -> None:
     """Copy the HDF5 file IN to OUT with each image in an LZF chunk of its own.
 

@@ -28,7 +28,7 @@ _RARE = 0.01
 @options.crop
 @options.boxes
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
-@click.option("--plot", metavar="FILE", type=options.FOLDER, help="Draw the poses: .png or .svg.")
+@click.option("--plot", metavar="FILE", type=options.PATH, help="Draw the poses: .png or .svg.")
 def stats(
     root: Path,
     layout: str | None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     metavar="DIR",
-    type=options.FOLDER,
+    type=options.PATH,
     default=Path("hmtl-demo"),
     show_default=True,
     help="Folder for the rendered heads, the runs and the report.",

@@ -15,7 +15,7 @@ _ANGLES = ("yaw", "pitch", "roll", "mean")
 
 
 @click.command("eval", epilog="Example: hmtl eval run --data AFLW2000 --protocol hopenet")
-@click.argument("run", metavar="RUN", type=options.FOLDER)
+@click.argument("run", metavar="RUN", type=options.PATH)
 @options.data(required=True)
 @click.option(
     "--protocol",

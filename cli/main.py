@@ -19,7 +19,7 @@ COMMANDS = {
     "demo": ("demo", "Run the whole method on rendered heads, on the CPU, in minutes."),
     "train": ("train", "Train one row of the paper's tables."),
     "eval": ("evaluate", "Evaluate a run on a data set, under named protocols."),
-    "data": ("data", "Verify, look at, index and render data sets."),
+    "data": ("data", "Verify, look at, index, convert and render data sets."),
 }
 
 DONE, FAILED, MISUSED = 0, 1, 2

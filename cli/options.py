@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-FOLDER = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)
 
-folder = click.argument("root", metavar="DIR", type=FOLDER)
+folder = click.argument("root", metavar="DIR", type=PATH)
 layout = click.option("--layout", metavar="NAME", help="How DIR is laid out; found by itself.")
 split = click.option(
     "--split", metavar="NAME", help="A published split; the layout's first by default."
@@ -40,7 +40,7 @@ def data(*, required: bool) -> Callable[[Function], Function]:
         "--data",
         "root",
         metavar="DIR",
-        type=FOLDER,
+        type=PATH,
         required=required,
         help="The data set, as published.",
     )

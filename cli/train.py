@@ -20,12 +20,12 @@ SHOW_PRESETS = ""
 @click.command(epilog="Example: hmtl train table2/hmtl-puzzle3-aug1 --data 300W_LP --out run")
 @click.argument("preset", required=False)
 @options.data(required=False)
-@click.option("--out", metavar="RUN", type=options.FOLDER, help="The run folder to write.")
+@click.option("--out", metavar="RUN", type=options.PATH, help="The run folder to write.")
 @click.option(
     "--val",
     "validation",
     metavar="DIR",
-    type=options.FOLDER,
+    type=options.PATH,
     multiple=True,
     help="A data set to evaluate after every epoch.",
 )

@@ -119,7 +119,7 @@ def inspect(
     orientation (EXIF's; 1 is as stored), warnings (how many the decoder gave), first_warning.
     """
 
-def image_size(data_head: bytes, codec: int, name: str) -> tuple[int, int]:
+def image_size(data_head: bytes, codec: int, name: str | bytes) -> tuple[int, int]:
     """Return (height, width) as the header says; the bytes need not go beyond it."""
 
 def lzf_decode(data: bytes, size: int) -> bytes:

@@ -56,7 +56,8 @@ class RunLog:
         """Append one line; `step` is the number of updates done."""
         entry = {"event": event, "step": step, "time": round(time.time(), 3), **fields}
         line = json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
-        os.write(self._descriptor, line.encode())
+        # Names that are not UTF-8 hold surrogates, which JSON writes as \udcNN.
+        os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
 
 
 def read_log(path: Path) -> list[Entry]:

@@ -1,5 +1,7 @@
 """Published lists of boxes: each as its authors' code reads it, and what is no such list."""
 
+import contextlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +115,15 @@ def test_img2poses_list_is_told_apart(tmp_path: Path) -> None:
         ("path,x0,y0,x1,y1\na/b,1,2,3\n", r"expected a path and four numbers, .* \(PATH:2\)"),
         ("path,x0,y0,x1,y1\na/b,1,2,3,4,5\n", r"expected a path and four numbers, .* \(PATH:2\)"),
         ("path,x0,y0,x1,y1\na/b,1,2,3,wide\n", r"box must be of numbers, got 'wide' \(PATH:2\)"),
-        ("path,x0,y0,x1,y1\na/b,1,2,3,nan\n", r"box must be of finite numbers, .* \(PATH:2\)"),
+        (
+            "path,x0,y0,x1,y1\na/b,1,2,3,nan\n",
+            r"box must be of finite numbers within .* \(PATH:2\)",
+        ),
+        (
+            "path,x0,y0,x1,y1\na/b,1,2,3,1e99\n",
+            r"box must be of finite numbers within .* \(PATH:2\)",
+        ),
+        (f"path,x0,y0,x1,y1\n{'x' * 200_000},1,2,3,4\n", r"expected a path .*xxx' \(PATH:2\)"),
         ("path,x0,y0,x1,y1\na/b,3,2,3,4\n", r"x0 < x1 and y0 < y1, got \(3.0, .* \(PATH:2\)"),
         ("path,x0,y0,x1,y1\na/b,1,4,3,2\n", r"x0 < x1 and y0 < y1, got .* \(PATH:2\)"),
         (
@@ -162,6 +172,23 @@ def test_what_is_wrong_with_an_npz_is_named(
         read_boxes(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["images", "bbox"])
+@pytest.mark.parametrize("seed", range(40))
+def test_garbage_in_an_npz_is_named_or_read(tmp_path: Path, name: str, seed: int) -> None:
+    path = tmp_path / "Biwi_plus.npz"
+    np.savez(path, images=np.array(["a/b"]), bbox=np.ones((1, 4)))
+    rng = np.random.default_rng(seed)
+    with zipfile.ZipFile(path) as archive:
+        members = {member: bytearray(archive.read(member)) for member in archive.namelist()}
+    for place in rng.integers(0, 80, 2):
+        members[f"{name}.npy"][place] = rng.choice(list(b"0(){}[]',:\n\x00\xff"))
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, bytes(content))
+    with contextlib.suppress(DataError):
+        read_boxes(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(40), b"\x93NUMPY\x01\x00", b"text"])

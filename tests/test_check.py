@@ -3,7 +3,6 @@
 import io
 import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from hmtl.data.checks.findings import Findings
 from hmtl.data.checks.labels import check_boxes
 from hmtl.data.checks.samples import union
 from hmtl.data.columns import Codec, Columns, file_extents
-from hmtl.data.parallel import in_order
 from hmtl.errors import ConfigError, DataError
 from hmtl.synth import LAYOUTS, job, render_dataset
 
@@ -128,7 +126,7 @@ def test_bad_lines_of_a_table_are_errors(tmp_path: Path) -> None:
         file.write("\nb.jpg,1,2,3,4,nan,0,0\nmissing.jpg,1,2,3,4,0,0,0\n")
     report = check_dataset(root)
     assert [problem.kind for problem in report.errors] == ["label", "image"]
-    assert "yaw must be a finite number, got 'nan'" in report.errors[0].message
+    assert "yaw must be a finite number within ±1e+09, got 'nan'" in report.errors[0].message
     assert "missing.jpg" in report.errors[1].message
     assert report.n == 2
 
@@ -273,8 +271,9 @@ def test_a_rendered_data_set_must_be_whole(tmp_path: Path) -> None:
     whole = marker.read_text()
     marker.write_text(whole.replace('"count": 3', '"count": 2').replace("true", "false"))
     assert "rendering was interrupted" in only_error(check_dataset(tmp_path))
-    marker.write_text(whole[:20])
-    assert f"cannot read {marker}" in only_error(check_dataset(tmp_path))
+    for damaged in (whole[:20], "[" * 100_000, whole.replace('"count": 3', '"count": 1e999')):
+        marker.write_text(damaged)
+        assert f"cannot read {marker}" in only_error(check_dataset(tmp_path))
     marker.write_text(whole.replace("aflw2000", "300w-lp"))
     assert found(check_dataset(tmp_path)) == ([], [("count", "")])
 
@@ -371,51 +370,13 @@ def test_findings_do_not_depend_on_the_number_of_threads(tmp_path: Path, threads
     assert progress[-1] == ("decoding images", 70, 70)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 1000])
-def test_results_come_in_order(count: int, threads: int) -> None:
-    assert list(in_order(lambda number: number**2, count, threads)) == [n**2 for n in range(count)]
-
-
-def test_what_a_function_raises_reaches_the_caller() -> None:
-    def fail_at_40(number: int) -> int:
-        if number == 40:
-            raise OSError("forty")
-        return number
-
-    results = in_order(fail_at_40, 200, 2)
-    assert [next(results) for _ in range(32)] == list(range(32))
-    with pytest.raises(OSError, match="forty"):
-        next(results)
-
-
-def test_threads_run_ahead_by_a_few_calls_and_end_when_nobody_asks_any_more() -> None:
-    called: list[int] = []
-
-    def call(number: int) -> None:
-        called.append(number)
-        time.sleep(0.002)
-
-    results = in_order(call, 100_000, 2)
-    next(results)
-    time.sleep(1.0)
-    assert len(called) < 1000
-    more = in_order(call, 100_000, 2)
-    next(more)
-    before = len(called)
-    more.close()
-    results.close()
-    # Each thread was in at most one call.
-    assert len(called) <= before + 2
-    assert threading.active_count() < 10
-
-
 def test_many_bad_files_are_all_listed(tmp_path: Path) -> None:
+    threads = threading.active_count()
     images = {f"{number:05}.jpg": b"" for number in range(2000)}
     report = check_dataset(write_table(tmp_path, images))
     assert [path for _, path in found(report)[0]] == sorted(images)
     assert to_json(report)["counts"] == {"image": {"errors": 2000, "notes": 0}}
-    assert threading.active_count() < 10
+    assert threading.active_count() <= threads
 
 
 def test_the_union_takes_an_image_from_the_first_part_only() -> None:

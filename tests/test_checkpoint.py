@@ -13,6 +13,7 @@ from safetensors import safe_open
 from hmtl import checkpoint
 from hmtl.config import Config
 from hmtl.errors import RunError
+from hmtl.evaluate import record
 from hmtl.runlog import RunLog, locked, read_log
 
 
@@ -123,6 +124,22 @@ def test_a_log_without_any_whole_line_starts_anew(tmp_path: Path) -> None:
     with RunLog(path) as log:
         log.write("start", 0)
     assert [entry["event"] for entry in read_log(path)] == ["start"]
+
+
+def test_a_log_takes_names_that_are_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with RunLog(path) as log:
+        log.write("eval", 3, dataset="caf\udce9", protocol="hopenet")
+    assert path.read_bytes().isascii()
+    assert [entry["dataset"] for entry in read_log(path)] == ["caf\udce9"]
+
+
+def test_results_of_other_crops_and_boxes_stand_side_by_side(tmp_path: Path) -> None:
+    first = {"protocol": "hopenet", "dataset": "hpdb\udce9", "crop": "box", "boxes": "rgb.cal"}
+    others = [first | {"crop": "hopenet"}, first | {"boxes": "list a"}, first | {"split": "val"}]
+    record(tmp_path, [first | {"n": 1}, *others])
+    record(tmp_path, [first | {"n": 2}])
+    assert json.loads((tmp_path / "results.json").read_text()) == [first | {"n": 2}, *others]
 
 
 def test_reading_a_log_drops_what_a_resumed_run_does_again(tmp_path: Path) -> None:

@@ -41,9 +41,11 @@ def call(*arguments: object) -> int:
     return run(["data", *map(str, arguments)])
 
 
-def in_new_process(*arguments: object) -> subprocess.CompletedProcess[str]:
+def in_new_process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-m", "hmtl", "data", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | environment
+    )
 
 
 def break_images(root: Path, count: int) -> None:
@@ -156,6 +158,14 @@ def test_check_prints_names_that_are_not_utf_8(
     assert call("check", root, "--json") == 1
     report = json.loads(capsys.readouterr().out)
     assert report["errors"][0]["file"] == "AFW/bad_\\xff.jpg"
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_rendered_into_and_shown(tmp_path: Path) -> None:
+    out = tmp_path / os.fsdecode(b"\xff")
+    options = ("--layout", "aflw2000", "--count", 2, "--subjects", 1, "--size", 32)
+    for words in (("synth", out, *options), ("check", out), ("stats", out), ("index", out)):
+        done = in_new_process(*words, PYTHONIOENCODING="utf-8:strict")
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_check_compares_subjects_and_shows_what_the_layout_warns_of_once(

@@ -270,12 +270,19 @@ def test_unknown_names_are_counted_and_the_first_is_named(tmp_path: Path) -> Non
     message = "2 of 3 listed names are not in .*, the first is 'image00098'"
     with pytest.raises(DataError, match=message):
         open_dataset(tmp_path, names=["image00099", "image00002", "image00098"])
+    names = tmp_path / "names.txt"
+    names.write_text("image00099\nimage00002\nimage00098\n")
+    with pytest.raises(DataError, match=rf"{message} \({names}\)"):
+        open_dataset(tmp_path, names=names)
 
 
 def test_an_empty_or_missing_list_of_names_is_refused(tmp_path: Path) -> None:
     write_aflw2000(tmp_path)
-    with pytest.raises(DataError, match="0 of 0 listed names"):
+    with pytest.raises(DataError, match=r"no names are listed$"):
         open_dataset(tmp_path, names=[])
+    (tmp_path / "blank.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"no names are listed \(.*blank\.txt\)"):
+        open_dataset(tmp_path, names=tmp_path / "blank.txt")
     with pytest.raises(DataError, match=r"cannot read list of names .*gone\.txt: No such file"):
         open_dataset(tmp_path, names=tmp_path / "gone.txt")
 

@@ -362,6 +362,17 @@ def test_sides_beyond_what_an_extent_holds_are_refused(
         extents(path)
 
 
+def test_more_rows_than_the_file_has_bytes_are_refused_before_they_take_memory(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("face_patch", (2_000_000_000, 4, 4, 3), "u1", chunks=(1, 4, 4, 3))
+    size = path.stat().st_size
+    with pytest.raises(DataError, match=rf"got 2,000,000,000 and {size:,} in {path}$"):
+        extents(path)
+
+
 @pytest.mark.parametrize("what", ["nothing", "a group", "a link to nothing"])
 def test_a_missing_data_set_is_named_with_its_file(tmp_path: Path, what: str) -> None:
     path = tmp_path / "a.h5"

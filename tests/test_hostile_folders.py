@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hdf5_trees import write_xgaze
 from problems import read_collecting
 from trees import write_aflw2000, write_biwi, write_frame, write_pair, write_w300lp
 
@@ -34,6 +35,12 @@ for root in roots:
         print(error)
 """
 
+
+def write_patches(root: Path) -> None:
+    """Write an ETH-XGaze of one subject."""
+    write_xgaze(root, train=[0])
+
+
 # What is written, what of it is closed and how, and what somebody else is told who opens it.
 CLOSED = [
     (write_w300lp, None, 0o755, "5"),
@@ -48,6 +55,7 @@ CLOSED = [
     (write_biwi, "01/rgb.cal", 0o000, "cannot read ROOT/01/rgb.cal: Permission denied"),
     (write_biwi, "02/frame_00003_pose.txt", 0o000, "cannot read ROOT/02/frame_00003_pose.txt: Per"),
     (write_biwi, "02/frame_00003_rgb.png", 0o000, "5"),
+    (write_patches, "train", 0o000, "cannot read ROOT/train: Permission denied"),
 ]
 
 

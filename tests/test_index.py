@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,23 @@ def test_a_torn_index_is_made_anew(
     path.write_bytes(content[: int(len(content) * kept) if kept == 0.5 else int(kept)])
     assert "unreadable index" in reopen(tmp_path, log)
     assert reopen(tmp_path, log) == ""
+    assert_equal(first, open_dataset(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY\x01\x00\x02\x00(\n", b"\x93NUMPY"])
+@pytest.mark.parametrize("name", ["version", "files", "extent", "pose"])
+def test_an_index_of_other_things_than_arrays_is_made_anew(
+    tmp_path: Path, log: pytest.LogCaptureFixture, name: str, content: bytes
+) -> None:
+    write_aflw2000(tmp_path)
+    first = open_dataset(tmp_path)
+    path = tmp_path / ".hmtl-index" / "aflw2000-hopenet.npz"
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, kept in (members | {f"{name}.npy": content}).items():
+            archive.writestr(member, kept)
+    assert "unreadable index" in reopen(tmp_path, log)
     assert_equal(first, open_dataset(tmp_path))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import write_csv
+from trees import write_aflw2000, write_csv
 
 from hmtl.data import open_dataset
 from hmtl.data.layouts import csv
@@ -52,6 +52,20 @@ def test_a_list_of_boxes_is_not_taken_for_a_data_set(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
+def test_a_folder_that_is_named_as_a_table_is_none(tmp_path: Path) -> None:
+    write_csv(tmp_path / "own", ROW)
+    write_aflw2000(tmp_path / "other")
+    for root, layout in ((tmp_path / "own", "csv"), (tmp_path / "other", "aflw2000")):
+        (root / "old.csv").mkdir()
+        assert open_dataset(root).layout == layout
+
+
+def test_csv_with_quoted_names_is_read(tmp_path: Path) -> None:
+    header = ",".join(f'"{name}"' for name in csv.COLUMNS)
+    write_csv(tmp_path, ROW, header=header)
+    assert len(open_dataset(tmp_path)) == 1
+
+
 def test_csv_of_a_spreadsheet_program_is_read(tmp_path: Path) -> None:
     table = write_csv(tmp_path, ROW)
     text = table.read_text().replace("\n", "\r\n") + "\r\n"
@@ -64,10 +78,23 @@ def test_csv_of_a_spreadsheet_program_is_read(tmp_path: Path) -> None:
     [
         (["a.jpg,1,2,3,4,5,6"], r"expected 8 columns, got 7 \(.*labels\.csv:2\)"),
         ([ROW, "", "b.jpg,1,2,3,4,5,6,7,8"], r"expected 8 columns, got 9 \(.*labels\.csv:4\)"),
-        (["a.jpg,1,2,3,4,5,6,nan"], r"roll must be a finite number, got 'nan' \(.*:2\)"),
-        (["a.jpg,1,2,3,4,5,6,"], r"roll must be a finite number, got '' \(.*:2\)"),
-        (["a.jpg,1,2,3,4,left,6,7"], r"yaw must be a finite number, got 'left' \(.*:2\)"),
-        (["a.jpg,inf,2,3,4,5,6,7"], r"x0 must be a finite number, got 'inf' \(.*:2\)"),
+        (
+            ["a.jpg,1,2,3,4,5,6,nan"],
+            r"roll must be a finite number within ±1e\+09, got 'nan' \(.*:2\)",
+        ),
+        (["a.jpg,1,2,3,4,5,6,"], r"roll must be a finite number within ±1e\+09, got '' \(.*:2\)"),
+        (
+            ["a.jpg,1,2,3,4,left,6,7"],
+            r"yaw must be a finite number within ±1e\+09, got 'left' \(.*:2\)",
+        ),
+        (
+            ["a.jpg,inf,2,3,4,5,6,7"],
+            r"x0 must be a finite number within ±1e\+09, got 'inf' \(.*:2\)",
+        ),
+        (
+            ["a.jpg,1,2,1e300,4,5,6,7"],
+            r"x1 must be a finite number within .*, got '1e300' \(.*:2\)",
+        ),
         (["a.jpg,3,2,3,4,5,6,7"], r"box must satisfy x0 < x1 and y0 < y1, got 3,2,3,4 \(.*:2\)"),
         (
             ["../a.jpg,1,2,3,4,5,6,7"],

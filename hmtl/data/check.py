@@ -95,23 +95,13 @@ def check_dataset(
     for other in against:
         on_progress(f"reading labels of {other}", 0, None)
         _compare(known, samples, Path(other).absolute(), findings)
-    check_poses(samples, findings)
-    sizes = inspect_images(
-        folder,
-        samples,
-        findings,
-        threads=threads,
-        on_progress=lambda done, total: on_progress("decoding images", done, total),
-    )
-    check_boxes(folder, samples, sizes, findings)
-
+    _check_samples(folder, samples, findings, threads, on_progress)
     n = len(samples.extent)
-    published = parts[0].published if len(parts) == 1 else None
+    published = None
     if rendered is not None:
-        published = None
         check_rendered(location, n, rendered, findings)
-    elif boxes is None:
-        _check_counts(location, parts, findings, complete=complete)
+    else:
+        published = _check_counts(location, parts, findings, complete=complete)
     return Report(
         layout=known.name,
         root=folder,
@@ -205,11 +195,27 @@ def _compare(layout: Layout, samples: Columns, other: Path, findings: Findings) 
         check_against(samples, columns.subjects, other, findings)
 
 
+def _check_samples(
+    folder: Path, samples: Columns, findings: Findings, threads: int, on_progress: OnProgress
+) -> None:
+    check_poses(samples, findings)
+    sizes = inspect_images(
+        folder,
+        samples,
+        findings,
+        threads=threads,
+        on_progress=lambda done, total: on_progress("decoding images", done, total),
+    )
+    check_boxes(folder, samples, sizes, findings)
+
+
 def _check_counts(
     location: Path, parts: Sequence[_Part], findings: Findings, *, complete: bool
-) -> None:
+) -> int | None:
+    """Compare each part with what was published; return how many that were, if it is known."""
     for part in parts:
         if part.published is not None:
             where = f"{location} ({part.split})" if part.split else f"{location}"
             n = len(part.columns.extent)
             check_published(where, n, part.published, findings, complete=complete)
+    return parts[0].published if len(parts) == 1 else None

@@ -37,8 +37,30 @@ class Codec(enum.IntEnum):
     DEFLATE_BGR = 4
 
 
+LARGEST = 1e9
+"""The largest number that a label may hold, in any unit: what is made of such numbers fits in
+float32."""
+
 CODEC_OF_SUFFIX = {".jpg": Codec.JPEG, ".jpeg": Codec.JPEG, ".png": Codec.PNG}
 """The codec of a loose file by its suffix in lower case."""
+
+COLUMNS: dict[str, tuple[npt.DTypeLike, tuple[int, ...]]] = {
+    "extent": (EXTENT_DTYPE, ()),
+    "pose": (np.float32, (3,)),
+    "face": (np.float32, (4,)),
+    "box": (np.float32, (4,)),
+    "subject": (np.int32, ()),
+}
+"""Of each column the type and the shape behind N."""
+
+
+def as_column(name: str, values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
+    """Return a column of `count` samples in its type; ValueError where it has another shape."""
+    dtype, behind = COLUMNS[name]
+    column = np.ascontiguousarray(values, dtype=dtype)
+    if column.shape != (count, *behind):
+        raise ValueError(f"{name} must be of shape {(count, *behind)}, got {column.shape}")
+    return column
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl import pose as poses
-from hmtl.data.columns import EXTENT_DTYPE
+from hmtl.data.columns import COLUMNS, as_column
 from hmtl.errors import DataError
 from hmtl.pose import Convention
 
@@ -50,18 +50,8 @@ class Dataset:
     """Changes with the files, the layout, the crop rule and the choice of samples."""
 
     def __post_init__(self) -> None:
-        count = len(self.extent)
-        columns: dict[str, tuple[npt.DTypeLike, tuple[int, ...]]] = {
-            "extent": (EXTENT_DTYPE, (count,)),
-            "pose": (np.float32, (count, 3)),
-            "face": (np.float32, (count, 4)),
-            "box": (np.float32, (count, 4)),
-            "subject": (np.int32, (count,)),
-        }
-        for name, (dtype, shape) in columns.items():
-            column = np.ascontiguousarray(getattr(self, name), dtype=dtype).view()
-            if column.shape != shape:
-                raise ValueError(f"{name} must be of shape {shape}, got {column.shape}")
+        for name in COLUMNS:
+            column = as_column(name, getattr(self, name), len(self.extent)).view()
             column.setflags(write=False)
             object.__setattr__(self, name, column)
 

@@ -10,8 +10,6 @@ import json
 import logging
 import os
 import uuid
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hmtl.data.columns import EXTENT_DTYPE, Columns
+from hmtl.data.columns import COLUMNS, Columns, as_column
 from hmtl.data.layouts.layout import Layout, Request, refuse
 from hmtl.data.layouts.scan import Scan
 
@@ -30,16 +28,6 @@ VERSION = 2
 FOLDER = ".hmtl-index"
 MISSING = "no index yet"
 
-# RuntimeError is what zipfile raises for flags and methods that it does not know.
-_UNREADABLE = (
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _logger = logging.getLogger(__name__)
 
 
@@ -128,11 +116,7 @@ def save_index(path: Path, columns: Columns, fingerprint: str) -> None:
                 version=np.int64(VERSION),
                 fingerprint=_pack([fingerprint]),
                 files=_pack(columns.files),
-                extent=columns.extent,
-                pose=columns.pose,
-                face=columns.face,
-                box=columns.box,
-                subject=columns.subject,
+                **{name: getattr(columns, name) for name in COLUMNS},
                 subjects=_pack(columns.subjects),
                 boxes=_pack([columns.boxes]),
             )
@@ -154,19 +138,18 @@ def load_index(path: Path, fingerprint: str) -> Columns:
                 raise StaleIndexError(f"version {version} of the index, expected {VERSION}")
             if _unpack(arrays["fingerprint"]) != (fingerprint,):
                 raise StaleIndexError("changed files")
+            columns = {name: arrays[name] for name in COLUMNS}
+            count = len(columns["extent"])
             return Columns(
                 files=_unpack(arrays["files"]),
-                extent=arrays["extent"].astype(EXTENT_DTYPE, copy=False),
-                pose=arrays["pose"],
-                face=arrays["face"],
-                box=arrays["box"],
-                subject=arrays["subject"],
+                **{name: as_column(name, values, count) for name, values in columns.items()},
                 subjects=_unpack(arrays["subjects"]),
                 boxes=_unpack(arrays["boxes"])[0],
             )
-    except FileNotFoundError:
+    except (FileNotFoundError, StaleIndexError):
         raise
-    except _UNREADABLE as error:
+    # NumPy's parser meets damaged files with whatever breaks first; see `read_boxes`.
+    except Exception as error:
         raise StaleIndexError(f"unreadable index {path}") from error
 
 

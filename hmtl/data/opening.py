@@ -57,8 +57,9 @@ def open_dataset(
         fingerprint=indexed.fingerprint,
     )
     found = f"{len(dataset):,} samples"
-    if known.published is not None:
-        found = f"{len(dataset):,} of the published {known.published(columns, request):,} samples"
+    published = known.published(columns, request) if known.published else None
+    if published is not None:
+        found = f"{len(dataset):,} of the published {published:,} samples"
     _logger.info("%s (%s): %s", location, known.name, found)
     return dataset if names is None else dataset.subset(_named(dataset, names))
 
@@ -98,11 +99,13 @@ def _named(
     wanted = set(_listed(names))
     paths = dataset.name
     stems = [_without_extension(path) for path in paths]
-    unknown = sorted(wanted.difference(paths, stems))
-    if unknown or not wanted:
-        first = f", the first is {unknown[0]!r}" if unknown else ""
+    place = f" ({names})" if isinstance(names, str | os.PathLike) else ""
+    if not wanted:
+        raise DataError(f"no names are listed{place}")
+    if unknown := sorted(wanted.difference(paths, stems)):
         raise DataError(
-            f"{len(unknown)} of {len(wanted)} listed names are not in {dataset.root}{first}"
+            f"{len(unknown)} of {len(wanted)} listed names are not in {dataset.root}, "
+            f"the first is {unknown[0]!r}{place}"
         )
     return np.array(
         [path in wanted or stem in wanted for path, stem in zip(paths, stems, strict=True)]

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hmtl import _core
 from hmtl.data.checks.samples import image_keys
 from hmtl.data.dataset import Dataset, within_range
+from hmtl.data.layouts.files import SampleError, image_size
 from hmtl.data.layouts.w300lp import FLIP
 from hmtl.data.parallel import in_order
 
@@ -20,8 +19,6 @@ LIMIT_DEG = 99.0
 
 _EDGES_DEG = np.arange(-180, 181, BIN_WIDTH_DEG)
 _QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
-# Where most headers end; those that hold a thumbnail do not.
-_HEAD_BYTES = 16 << 10
 
 Numbers = npt.NDArray[np.floating[Any]] | npt.NDArray[np.integer[Any]]
 
@@ -114,7 +111,10 @@ def _image_sizes(
         extent = dataset.extent[rows[number]]
         if extent["height"]:
             return int(extent["height"]), int(extent["width"])
-        return _header_size(dataset.root / dataset.files[extent["file"]], int(extent["codec"]))
+        try:
+            return image_size(dataset.root, dataset.files[extent["file"]])
+        except SampleError:
+            return 0, 0
 
     with closing(in_order(size, len(rows), threads)) as found:
         for number, height_width in enumerate(found):
@@ -123,16 +123,3 @@ def _image_sizes(
                 on_progress(number, len(rows))
     readable = sizes[:, 0] > 0
     return sizes[readable], len(rows), int((~readable).sum())
-
-
-def _header_size(path: Path, codec: int) -> tuple[int, int]:
-    """Return height and width of an image file, (0, 0) where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            try:
-                return _core.image_size(head, codec, "")
-            except _core.DecodeError:
-                return _core.image_size(head + file.read(), codec, "")
-    except (OSError, _core.DecodeError):
-        return 0, 0

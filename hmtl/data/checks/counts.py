@@ -23,7 +23,7 @@ def rendered_count(location: Path, layout: str, findings: Findings) -> int | Non
             if record["layout"] != layout:
                 return None
             count, finished = int(record["count"]), bool(record["finished"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (ArithmeticError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             findings.error("count", f"cannot read {path}: {error}", RENDERING)
             return None
         if not finished:

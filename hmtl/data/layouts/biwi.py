@@ -5,7 +5,6 @@ the head's centre there in mm. No boxes were published with the data set: `face`
 the colour camera sees round the centre, or that of a list.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from hmtl import pose
 from hmtl.data import crops
-from hmtl.data.columns import CODEC_OF_SUFFIX, Columns, file_extents
+from hmtl.data.columns import CODEC_OF_SUFFIX, LARGEST, Columns, file_extents
 from hmtl.data.layouts import calibration, files
 from hmtl.data.layouts.boxes import ListedBox, read_boxes
 from hmtl.data.layouts.files import SampleError
@@ -169,8 +168,9 @@ def _read_frame(
         rows = [float(text) for text in files.read_bytes("label", root, labels).split()]
     except ValueError:
         rows = []
-    if len(rows) != 12 or not all(map(math.isfinite, rows)):
-        raise files.wrong("label", root, labels, "expected 3×3 and 3 finite numbers")
+    if len(rows) != 12 or not all(abs(value) <= LARGEST for value in rows):
+        reason = f"expected 3×3 and 3 finite numbers within ±{LARGEST:g}"
+        raise files.wrong("label", root, labels, reason)
     sides = files.image_size(root, image) if crop == crops.FSANET else (0, 0)
     return _Frame(stem, image, size, rows, sides)
 
@@ -202,9 +202,9 @@ def _squares(
 def _usable(
     root: Path, frames: list[_Frame], numbers: Array, faces: Array, on_problem: OnProblem
 ) -> npt.NDArray[np.int64]:
-    """Return the rows whose pose is a rotation and whose head is before the camera."""
+    """Return the rows whose pose is a rotation and whose head is clear before the camera."""
     turned = calibration.is_rotation(numbers[:, :3])
-    seen = np.isfinite(faces).all(axis=1)
+    seen = (np.abs(faces) <= LARGEST).all(axis=1)
     for row in np.flatnonzero(~(turned & seen)).tolist():
         reason = "the head's centre must lie before the camera"
         if not turned[row]:
@@ -221,8 +221,9 @@ def _crops(crop: str, faces: Array, sizes: list[tuple[int, int]]) -> npt.NDArray
     return faces.astype(np.float32)
 
 
-def _published(columns: Columns, request: Request) -> int:
-    return PUBLISHED if request.boxes is None else len(columns.extent)
+def _published(_columns: Columns, request: Request) -> int | None:
+    """Return the number of frames; a list has as many as its authors found a face in."""
+    return PUBLISHED if request.boxes is None else None
 
 
 LAYOUT = Layout(

@@ -14,8 +14,6 @@ and img2pose's `BIWI_annotations.txt` (names and angles).
 
 import csv
 import math
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hmtl.data.columns import LARGEST
 from hmtl.errors import DataError
 
 COLUMNS = ("path", "x0", "y0", "x1", "y1")
@@ -33,7 +32,6 @@ _KINDS = (
     f"{';'.join(_OPAL)} or the .npz of headposeplus"
 )
 _IMG2POSE_FIELDS = 4
-_DAMAGED = (EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 
 Box = tuple[float, float, float, float]
 
@@ -54,8 +52,9 @@ def read_boxes(path: Path) -> dict[str, ListedBox]:
     found: dict[str, ListedBox] = {}
     for line in lines:
         x0, y0, x1, y1 = line.box
-        if not all(map(math.isfinite, line.box)):
-            raise DataError(f"box must be of finite numbers, got {line.box} ({line.place})")
+        if not all(abs(edge) <= LARGEST for edge in line.box):
+            rule = f"box must be of finite numbers within ±{LARGEST:g}"
+            raise DataError(f"{rule}, got {line.box} ({line.place})")
         if not (x0 < x1 and y0 < y1):
             raise DataError(f"box must satisfy x0 < x1 and y0 < y1, got {line.box} ({line.place})")
         if line.frame in found:
@@ -100,11 +99,13 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             wanted = ("images", "bbox")
-            return {n: arrays[n] if n in wanted else np.empty(0) for n in arrays.files}
+            return {n: np.asarray(arrays[n]) if n in wanted else np.empty(0) for n in arrays.files}
     except OSError as error:
         raise DataError(f"cannot read list of boxes {path}: {error.strerror}") from error
-    except _DAMAGED as error:
-        reason = " ".join(str(error).split())
+    # NumPy's parser meets damaged files with whatever breaks first: zlib.error, TokenError,
+    # SyntaxError, BadZipFile, ….
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"cannot read list of boxes {path}: {reason}") from error
 
 
@@ -119,12 +120,20 @@ def _read_text(path: Path) -> Iterator[ListedBox]:
         raise DataError(f"cannot read list of boxes {path}: {error.strerror}") from error
     first = next((line for line in lines if line.strip()), "")
     if tuple(field.strip() for field in first.split(",")) == COLUMNS:
-        return _read_lines(path, lines, lambda line: next(csv.reader([line])))
+        return _read_lines(path, lines, _split_csv)
     if tuple(first.split(";"))[: len(_OPAL)] == _OPAL:
         return _read_lines(path, lines, _split_opal)
     if len(fields := first.split()) == _IMG2POSE_FIELDS and all(map(_is_number, fields[1:])):
         raise DataError(f"{path} names frames and their angles, but no boxes: expected {_KINDS}")
     raise DataError(f"unknown list of boxes {path}: expected {_KINDS}, got {first[:80]!r}")
+
+
+def _split_csv(line: str) -> list[str]:
+    """Return the fields; none that can be used of a line that is too long for a CSV."""
+    try:
+        return next(csv.reader([line]))
+    except csv.Error:
+        return [line]
 
 
 def _split_opal(line: str) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hmtl.data.columns import LARGEST
 from hmtl.data.layouts.files import SampleError, image_size, read_bytes, wrong
 
 FILE = "rgb.cal"
@@ -55,7 +56,7 @@ def read_camera(root: Path, name: str) -> Camera:
         numbers = np.array(rows)  # (7, 3)
     except (IndexError, ValueError):
         numbers = np.empty(0)
-    if numbers.shape != (7, 3) or not np.isfinite(numbers).all():
+    if numbers.shape != (7, 3) or not (np.abs(numbers) <= LARGEST).all():
         reason = "expected 3 numbers in each of the lines 1-3, 7-9 and 11 of the calibration"
         raise wrong("calibration", root, name, reason)
     if not is_rotation(numbers[3:6]) or not (np.diag(numbers[:3]) > 0.0).all():
@@ -67,9 +68,8 @@ def read_camera(root: Path, name: str) -> Camera:
 def is_rotation(matrix: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Return which matrices (..., 3, 3) are rotations, as far as six printed digits tell."""
     m = np.asarray(matrix, dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        unit = np.abs(m @ np.swapaxes(m, -1, -2) - np.eye(3)).max(axis=(-2, -1)) < _TOLERANCE
-        return np.asarray(unit & (np.linalg.det(m) > 0.0))
+    unit = np.abs(m @ np.swapaxes(m, -1, -2) - np.eye(3)).max(axis=(-2, -1)) < _TOLERANCE
+    return np.asarray(unit & (np.linalg.det(m) > 0.0))
 
 
 def refuse_other_sizes(root: Path, images: list[str]) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmtl.data.columns import CODEC_OF_SUFFIX, Columns, file_extents
+from hmtl.data.columns import CODEC_OF_SUFFIX, LARGEST, Columns, file_extents
 from hmtl.data.crops import BOX
 from hmtl.data.layouts.layout import Layout, OnProblem, Problem, Request
 from hmtl.data.layouts.scan import Row, Scan, from_rows
@@ -23,6 +23,9 @@ NUMBERS = ("x0", "y0", "x1", "y1", "yaw", "pitch", "roll")
 COLUMNS = ("path", *NUMBERS)
 SUBJECT = "subject"
 _HEADER = f"{','.join(COLUMNS)}[,{SUBJECT}]"
+_LOOKS_FOR = f"exactly one .csv file, its first line {_HEADER}"
+# In characters: any header, and what is no table is not read whole.
+_LONGEST_HEADER = 4096
 
 
 class _Line(NamedTuple):
@@ -37,18 +40,23 @@ class _Line(NamedTuple):
 def _find(root: Path) -> Path | None:
     if root.is_file():
         return root if root.suffix.lower() == ".csv" else None
-    tables = sorted(root.glob("*.csv"))
+    tables = [path for path in root.glob("*.csv") if path.is_file()]
     if len(tables) != 1:
         return None
     with tables[0].open(encoding="utf-8-sig", errors="surrogateescape") as file:
-        header = [name.strip() for name in file.readline().split(",")]
+        header = _names(csv.reader([file.readline(_LONGEST_HEADER)]))
     # A list of boxes beside another data set starts with a path too, but has no angles.
-    return tables[0] if header[0] == COLUMNS[0] and "yaw" in header else None
+    return tables[0] if header[:1] == [COLUMNS[0]] and "yaw" in header else None
+
+
+def _names(lines: Iterator[list[str]]) -> list[str]:
+    """Return the names of the columns from the first of the lines."""
+    return [name.strip() for name in next(lines, [])]
 
 
 def _scan(table: Path, _request: Request) -> Scan:
     if not table.is_file():
-        raise DataError(f"expected a .csv file or a folder with exactly one, got {table}")
+        raise DataError(f"expected a .csv file or a folder with {_LOOKS_FOR}, got {table}")
     rows: dict[str, Row] = {table.name: _row(table, table.name)}
     # What is wrong with a line, or with an image that it names, is told when it is read.
     for line in _lines(table, lambda _problem: None):
@@ -109,7 +117,7 @@ def _lines(table: Path, on_problem: OnProblem) -> Iterator[_Line]:
     with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
         try:
-            header = [name.strip() for name in next(reader, [])]
+            header = _names(reader)
             if tuple(header) not in (COLUMNS, (*COLUMNS, SUBJECT)):
                 raise DataError(f"columns must be {_HEADER}, got {','.join(header)} ({table}:1)")
             for fields in reader:
@@ -149,8 +157,8 @@ def _numbers(values: list[str]) -> list[float]:
             number = float(text)
         except ValueError:
             number = math.nan
-        if not math.isfinite(number):
-            raise ValueError(f"{name} must be a finite number, got {text!r}")
+        if not abs(number) <= LARGEST:
+            raise ValueError(f"{name} must be a finite number within ±{LARGEST:g}, got {text!r}")
         numbers.append(number)
     x0, y0, x1, y1 = numbers[:4]
     if not (x0 < x1 and y0 < y1):
@@ -160,7 +168,7 @@ def _numbers(values: list[str]) -> list[float]:
 
 LAYOUT = Layout(
     name="csv",
-    looks_for=f"exactly one .csv file, its first line {_HEADER}",
+    looks_for=_LOOKS_FOR,
     crops=(BOX,),
     find=_find,
     scan=_scan,

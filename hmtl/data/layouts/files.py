@@ -1,5 +1,6 @@
 """Reading the files of a sample: whatever goes wrong is a problem that names the file."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,9 @@ def image_size(root: Path, name: str) -> tuple[int, int]:
         with path.open("rb", buffering=0) as file:
             head = file.read(_HEAD_BYTES)
             try:
-                return _core.image_size(head, codec, str(path))
+                return _core.image_size(head, codec, os.fsencode(path))
             except _core.DecodeError:
-                return _core.image_size(head + file.read(), codec, str(path))
+                return _core.image_size(head + file.read(), codec, os.fsencode(path))
     except OSError as error:
         raise unreadable("image", root, name, error) from error
     except _core.DecodeError as error:

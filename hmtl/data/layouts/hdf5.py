@@ -106,6 +106,13 @@ def image_extents(file: h5py.File, name: str) -> npt.NDArray[Any]:
             f"data set {_name(images)} must have at most {limits[0]:,} images with sides of 1 to "
             f"{limits[1]:,} px, got {shape} in {file.filename}"
         )
+    # Rows that were never written take no room: a small file could declare more than fit memory.
+    size = Path(file.filename).stat().st_size
+    if count > size:
+        raise DataError(
+            f"data set {_name(images)} must not have more images than its file has bytes, "
+            f"got {count:,} and {size:,} in {file.filename}"
+        )
     extent = np.zeros(count, dtype=EXTENT_DTYPE)
     extent["codec"] = Codec.BGR
     extent["height"], extent["width"] = height, width

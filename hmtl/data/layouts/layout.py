@@ -67,8 +67,9 @@ class Layout:
     read: Callable[[Path, Scan, Request, OnProblem], Columns]
     """The columns; a sample that is wrong is told to the last argument and, if that returns, left
     out. DataError where nothing at all can be made of the files."""
-    published: Callable[[Columns, Request], int] | None = None
-    """How many samples the published data set has, of which these columns may be a part."""
+    published: Callable[[Columns, Request], int | None] | None = None
+    """How many samples the published data set has, of which these columns may be a part; None where
+    the request is not for all of a published part."""
     audit: Callable[[Path], list[Problem]] | None = None
     """The files below the location that are listed but not there, of kind "missing file", and
     there but not listed; neither keeps the data set from being opened."""

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
+from hmtl.data.columns import LARGEST
 from hmtl.data.layouts.files import read_bytes, wrong
 
 Numbers = npt.NDArray[Any]
 
 
 def read_numbers(root: Path, name: str, variables: tuple[str, ...]) -> list[Numbers]:
-    """Return real, finite variables of a MAT file; SampleError where one is missing or another."""
+    """Return real variables of a MAT file, up to LARGEST; SampleError for any other or none."""
     file: Any = io.BytesIO(read_bytes("label", root, name))
     try:
         found = scipy.io.loadmat(file, appendmat=False, variable_names=variables)
@@ -31,6 +32,6 @@ def _numbers(root: Path, name: str, variable: str, values: Any) -> Numbers:
         raise wrong("label", root, name, f"no variable {variable}")
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
         raise wrong("label", root, name, f"{variable} must be a real array")
-    if not np.isfinite(values).all():
-        raise wrong("label", root, name, f"{variable} must be finite")
+    if not (np.abs(values) <= LARGEST).all():
+        raise wrong("label", root, name, f"{variable} must be finite and within ±{LARGEST:g}")
     return values

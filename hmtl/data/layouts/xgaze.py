@@ -5,6 +5,7 @@ The labels are directions: normalisation has taken the roll away.
 
 import json
 import logging
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from hmtl.data.columns import EXTENT_DTYPE, Columns
 from hmtl.data.crops import BOX
 from hmtl.data.layouts.hdf5 import find_dataset, image_extents, open_hdf5, written_rows
 from hmtl.data.layouts.layout import Layout, OnProblem, Problem, Request
-from hmtl.data.layouts.scan import Row, Scan, from_rows, scan_folder
+from hmtl.data.layouts.scan import Row, Scan, from_rows, matching, scan_folder
 from hmtl.errors import DataError
 from hmtl.pose import from_xgaze
 
@@ -38,6 +39,7 @@ _LISTS = {
     PERSON_SPECIFIC: ("test_person_specific", "test_specific"),
 }
 _FOLDERS = tuple(dict.fromkeys(name for names in _LISTS.values() for name in names))
+_SUBJECT = re.compile(rf"subject.*{re.escape(SUFFIX)}")
 # As the authors' scripts and the archives call the folder.
 _PLACES = ("", "ETH-XGaze", "xgaze", "xgaze_224", "xgaze_448")
 # Angles of float32 may be π rounded up.
@@ -81,7 +83,7 @@ def audit(root: Path) -> list[Problem]:
 def _find(root: Path) -> Path | None:
     for place in _PLACES:
         folder = root / place
-        if any(next((folder / name).glob(f"subject*{SUFFIX}"), None) for name in _FOLDERS):
+        if any(matching(folder / name, _SUBJECT) for name in _FOLDERS):
             return folder
     return None
 
