@@ -24,6 +24,7 @@ _ANGLES = ("yaw", "pitch", "roll", "mean")
     multiple=True,
     help="How to count: hopenet, paper-full, wrapped, sixdrepnet; may be repeated.",
 )
+@options.layout
 @options.split
 @options.crop
 @click.option("--list", "listed", metavar="FILE", help="Evaluate on the samples a file lists.")
@@ -33,6 +34,7 @@ def evaluate(
     run: Path,
     root: Path,
     names: tuple[str, ...],
+    layout: str | None,
     split: str | None,
     crop: str | None,
     listed: str | None,
@@ -49,11 +51,16 @@ def evaluate(
 
     chosen = [find_protocol(name).name for name in names or DEFAULT_PROTOCOLS]
     network, config = load_network(run, choose_device("auto"))
-    rule = crop or options.fitting_rule(root, config.data.crop)
-    data = open_dataset(root, split=split, crop=rule, boxes=boxes, names=listed)
+    rule = crop or options.fitting_rule(root, config.data.crop, layout)
+    data = open_dataset(root, layout, split=split, crop=rule, boxes=boxes, names=listed)
     if subjects is not None:
         data = options.select_subjects(data, subjects)
-    entries = evaluation.evaluate(network, data, config, names=chosen)
+    # A part of a data set must not be taken for the whole.
+    selection = {"subjects": subjects, "list": listed}
+    named = {key: value for key, value in selection.items() if value is not None}
+    entries = [
+        {**entry, **named} for entry in evaluation.evaluate(network, data, config, names=chosen)
+    ]
     evaluation.record(run, entries)
     console = Console(highlight=False)
     if not console.is_terminal:

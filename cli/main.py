@@ -92,5 +92,9 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _one_line(error: Exception) -> str:
-    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    text = str(error)
+    if isinstance(error, click.ClickException):
+        text = error.format_message()
+    elif isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{error.strerror}: {os.fsdecode(error.filename)}"
     return printable(" ".join(text.split("\n")))

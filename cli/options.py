@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path)
+# What cannot be read is told by what reads it, with exit code 1.
+PATH = click.Path(path_type=Path, readable=False)
 
 folder = click.argument("root", metavar="DIR", type=PATH)
 layout = click.option("--layout", metavar="NAME", help="How DIR is laid out; found by itself.")
@@ -46,14 +47,14 @@ def data(*, required: bool) -> Callable[[Function], Function]:
     )
 
 
-def fitting_rule(root: Path, crop: str) -> str | None:
+def fitting_rule(root: Path, crop: str, layout: str | None = None) -> str | None:
     """Return a run's crop rule where the data set at `root` has it; else say that its own is used.
 
     A rule such as `landmarks` makes sense on the data set that a run learns from only.
     """
     from hmtl.data.layouts.registry import find_layout
 
-    known, _ = find_layout(root.absolute())
+    known, _ = find_layout(root.absolute(), layout)
     if not crop or crop in known.crops:
         return crop or None
     click.echo(f"{root} has no crop rule {crop!r}: {known.crops[0]!r} is used", err=True)
@@ -61,7 +62,10 @@ def fitting_rule(root: Path, crop: str) -> str | None:
 
 
 def select_subjects(dataset: "Dataset", text: str) -> "Dataset":
-    """Return the samples of some subjects: names parted by commas, or how many, the first ones."""
+    """Return the samples of some subjects: names parted by commas, or how many, the first ones.
+
+    Where subjects have numbers for names, as in BIWI, a number is a name and not a count.
+    """
     import numpy as np
 
     present = np.unique(dataset.subject)
@@ -70,13 +74,13 @@ def select_subjects(dataset: "Dataset", text: str) -> "Dataset":
     unknown = [name for name in names if name not in numbers]
     if not unknown:
         chosen: Sequence[int] = [numbers[name] for name in names]
-    elif len(names) == 1 and names[0].isdigit():
-        count = int(names[0])
-        if not 1 <= count <= len(present):
+    elif names == [text] and text.isdigit() and not any(name.isdigit() for name in numbers):
+        if not 1 <= int(text) <= len(present):
             raise ConfigError(
-                f"--subjects must be 1 to {len(present)} or names, got {count} for {dataset.root}"
+                f"--subjects must be 1 to {len(present)} or names, got {text} for {dataset.root}"
             )
-        chosen = sorted(numbers.values())[:count]
+        chosen = sorted(numbers.values())[: int(text)]
     else:
-        raise DataError(f"subject {unknown[0]!r} is not in {dataset.root}")
+        known = ", ".join(sorted(numbers)[:30]) + (", …" if len(numbers) > 30 else "")
+        raise DataError(f"subject {unknown[0]!r} is not in {dataset.root}, which has {known}")
     return dataset.subset(np.isin(dataset.subject, chosen))

@@ -35,6 +35,7 @@ SHOW_PRESETS = ""
 @click.option("--allow-changes", is_flag=True, help="Let --resume change settings.")
 @click.option("--init", metavar="WEIGHTS", help="Backbone to start from: imagenet, or a file.")
 @click.option("--subjects", metavar="NAMES|N", help="Train on these subjects, or the first N.")
+@options.layout
 @options.split
 @options.crop
 @click.option(
@@ -61,6 +62,7 @@ def train(
     allow_changes: bool,
     init: str | None,
     subjects: str | None,
+    layout: str | None,
     split: str | None,
     crop: str | None,
     names: str | None,
@@ -75,6 +77,8 @@ def train(
         raise click.UsageError("a PRESET is missing: `hmtl train --list` shows them")
     if names == SHOW_PRESETS:
         raise click.UsageError("--list needs a FILE beside a PRESET")
+    if val_split is not None and not validation:
+        raise click.UsageError("--val-split needs a --val")
     chosen = load_preset(preset)
     config = _settled(chosen, settings, crop=crop, init=init)
     if root is None or (out is None and not dry_run):
@@ -83,7 +87,7 @@ def train(
     from hmtl.data import open_dataset
 
     rule = config.data.crop
-    data = open_dataset(root, split=split, crop=rule, boxes=boxes, names=names)
+    data = open_dataset(root, layout, split=split, crop=rule, boxes=boxes, names=names)
     if subjects is not None:
         data = options.select_subjects(data, subjects)
     sets = [

@@ -113,11 +113,11 @@ def pretext_accuracy(model: nn.Module, dataset: Dataset, config: Config) -> dict
 def record(run: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Keep entries in a run's `results.json`, in the place of those of the same samples.
 
-    Those are entries of equal protocol, data set, split, crop rule and boxes.
+    Those are entries of equal protocol, data set, split, crop rule, boxes, subjects and list.
     """
     path = run / RESULTS
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    keys = ("protocol", "dataset", "split", "crop", "boxes")
+    keys = ("protocol", "dataset", "split", "crop", "boxes", "subjects", "list")
     results = {tuple(entry.get(key) for key in keys): entry for entry in (*known, *entries)}
     text = json.dumps(list(results.values()), indent=2, ensure_ascii=False, allow_nan=False)
     # Names that are not UTF-8 hold surrogates, which JSON writes as \udcNN.

@@ -290,6 +290,10 @@ class Trainer:
                 "samples": len(self.data),
                 "out_of_range": self.out_of_range,
                 "subjects": len(np.unique(self.data.subject)),
+                "split": self.data.split,
+                "crop": self.data.crop,
+                "boxes": self.data.boxes,
+                "fingerprint": self.data.fingerprint,
             },
             validation=[dataset_name(dataset) for dataset in validation],
         )

@@ -28,9 +28,10 @@ python=$(realpath -s "${PYTHON:-.venv/bin/python}")
 build=$PWD/build/fuzz
 
 mkdir -p "$build"
-cmake -S . -B "$build" -DCMAKE_CXX_COMPILER=clang++ -DHMTL_FUZZ=ON \
-  -DHMTL_SANITIZE=fuzzer-no-link,address,undefined > "$build/cmake.log" 2>&1 || { cat "$build/cmake.log" >&2; exit 2; }
-cmake --build "$build" --parallel
+{
+  cmake -S . -B "$build" -DCMAKE_CXX_COMPILER=clang++ -DHMTL_FUZZ=ON \
+    -DHMTL_SANITIZE=fuzzer-no-link,address,undefined && cmake --build "$build" --parallel
+} > "$build/build.log" 2>&1 || { cat "$build/build.log" >&2; exit 2; }
 # -P: the checkout has the package without its compiled core.
 "$python" -P csrc/fuzz/seeds.py "$build/seeds"
 

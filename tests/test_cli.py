@@ -10,6 +10,7 @@ import pytest
 import torch
 from fixtures_data import write_300w_lp
 from hdf5_trees import write_xgaze
+from trees import write_csv
 
 from hmtl.assemble import build_model
 from hmtl.checkpoint import save_weights
@@ -60,6 +61,49 @@ def test_the_help_is_quick_and_imports_no_torch() -> None:
     for name, (_, text) in COMMANDS.items():
         assert name in shown
         assert text in shown
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "index"])
+def test_data_sets_are_looked_at_without_torch(data_root: Path, command: str) -> None:
+    code = (
+        "import sys\nfrom hmtl.cli.main import run\n"
+        "assert run(['data', *sys.argv[1:]]) == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    arguments = [sys.executable, "-P", "-c", code, command, str(data_root)]
+    subprocess.run(arguments, capture_output=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "subjects"), [("15", ["15"]), ("15, 01", ["01", "15"]), ("01", ["01"])]
+)
+def test_where_subjects_have_numbers_for_names_a_number_is_a_name(
+    tmp_path: Path, text: str, subjects: list[str]
+) -> None:
+    rows = [f"{name}.jpg,1,2,3,4,5,6,7,{name}" for name in ("01", "02", "15")]
+    write_csv(tmp_path, *rows, header="path,x0,y0,x1,y1,yaw,pitch,roll,subject")
+    chosen = select_subjects(open_dataset(tmp_path), text)
+    assert [chosen.subjects[number] for number in chosen.subject] == subjects
+    with pytest.raises(DataError, match=r"subject '2' is not in .*, which has 01, 02, 15"):
+        select_subjects(open_dataset(tmp_path), "2")
+
+
+def test_a_validation_split_without_a_validation_set_is_refused(
+    data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", "demo/sl", "--data", str(data_root), "--dry-run", "--val-split", "val"]
+    assert run(arguments) == 2
+    assert capsys.readouterr().err == "error: --val-split needs a --val\n"
+
+
+def test_the_systems_errors_are_told_without_pythons_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "heads"
+    arguments = ["data", "synth", str(out), "--layout", "biwi", "--count", "1", "--subjects", "1"]
+    assert run(arguments) == 1
+    assert capsys.readouterr().err.endswith(f"error: Not a directory: {out}\n")
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])
@@ -192,10 +236,15 @@ def test_eval_prints_a_table_and_keeps_the_results(
     assert run([*arguments, "--protocol", "hopenet", "--crop", "visible"]) == 0
     results = json.loads((untrained / "results.json").read_text())
     assert [(entry["protocol"], entry["crop"]) for entry in results] == [
-        ("hopenet", "visible"),
+        ("hopenet", "hopenet"),
         ("paper-full", "hopenet"),
         ("wrapped", "visible"),
+        ("hopenet", "visible"),
     ]
+
+    assert run([*arguments, "--protocol", "hopenet", "--subjects", "1"]) == 0
+    results = json.loads((untrained / "results.json").read_text())
+    assert [entry.get("subjects") for entry in results] == [None] * 4 + ["1"]
 
 
 def test_results_of_splits_and_of_listed_boxes_are_told_apart(

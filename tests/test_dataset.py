@@ -201,6 +201,16 @@ def test_concat_has_a_fingerprint_of_its_parts_in_order() -> None:
     assert concat([one, two]).fingerprint != concat([two, one]).fingerprint
 
 
+def test_names_may_be_listed_as_the_peers_list_them(tmp_path: Path) -> None:
+    root = tmp_path / "hpdb"
+    (root / "01").mkdir(parents=True)
+    files = [f"01/frame_{number:05}_rgb.png" for number in range(4)]
+    write_csv(root, *(f"{name},1,2,3,4,5,6,7" for name in files))
+    table = tmp_path / "list.txt"
+    table.write_text("./01/frame_00000_rgb\r\n01/frame_00002\nhpdb/01/frame_00003_rgb.png")
+    assert open_dataset(root, "csv", names=table).name == [files[0], files[2], files[3]]
+
+
 def test_samples_of_one_file_are_named_by_their_rows() -> None:
     dataset = make_dataset([0, 0, 0])
     extent = dataset.extent.copy()

@@ -30,7 +30,8 @@ def open_dataset(
 
     `crop` and `split` are a rule and a split of the layout ("" or None for its default), `boxes` a
     published list of face boxes, for layouts without boxes of their own. `names` selects samples:
-    their paths below the root without extension, or a text file with one in each line. Raises
+    their paths below the root, with or without extension, or a text file with one in each line.
+    Raises
     ConfigError for an argument that the layout does not know and DataError for data that are
     missing or wrong.
     """
@@ -95,21 +96,25 @@ def _choose(what: str, value: str | None, known: tuple[str, ...], layout: Layout
 def _named(
     dataset: Dataset, names: Iterable[str] | str | os.PathLike[str]
 ) -> npt.NDArray[np.bool_]:
-    """Return the mask of the samples that are listed, with or without extension."""
-    wanted = set(_listed(names))
+    """Return the mask of the samples that are listed, as `open_dataset` says."""
     paths = dataset.name
     stems = [_without_extension(path) for path in paths]
+    # The lists of BIWI in use name frames, not pictures.
+    frames = [stem.removesuffix("_rgb") for stem in stems]
+    known = {*paths, *stems, *frames}
+    above = f"{dataset.root.name}/"
+    listed = (name if name in known else name.removeprefix(above) for name in _listed(names))
+    wanted = set(listed)
     place = f" ({names})" if isinstance(names, str | os.PathLike) else ""
     if not wanted:
         raise DataError(f"no names are listed{place}")
-    if unknown := sorted(wanted.difference(paths, stems)):
+    if unknown := sorted(wanted.difference(known)):
         raise DataError(
             f"{len(unknown)} of {len(wanted)} listed names are not in {dataset.root}, "
             f"the first is {unknown[0]!r}{place}"
         )
-    return np.array(
-        [path in wanted or stem in wanted for path, stem in zip(paths, stems, strict=True)]
-    )
+    rows = zip(paths, stems, frames, strict=True)
+    return np.array([not wanted.isdisjoint(aliases) for aliases in rows])
 
 
 def _listed(names: Iterable[str] | str | os.PathLike[str]) -> Iterable[str]:

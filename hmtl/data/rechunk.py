@@ -34,6 +34,8 @@ def rechunk(source: Path, target: Path, on_progress: OnProgress) -> None:
     """
     if target.exists() or target.is_symlink():
         raise ConfigError(f"target must not exist yet, got {target}")
+    if not target.parent.is_dir():
+        raise DataError(f"cannot write {target}: there is no folder {target.parent}")
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     with open_hdf5(source) as file:
         items = list(_items(file, {_identity(file): "/"}))
