@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from hmtl.pose import to_matrix
 
@@ -17,6 +18,8 @@ AXIS_COLORS = ("#d62728", "#2ca02c", "#1f77b4")
 
 # One per run, told apart by people who do not see red and green as different.
 _RUN_COLORS = ("#0b6e99", "#d9730d", "#6940a5", "#4d6461")
+
+_TICK_DEG = 30
 
 
 def png(figure: Figure) -> bytes:
@@ -55,23 +58,41 @@ def training_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     return figure
 
 
-def pose_histograms(pose: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Draw how often each angle occurs, given the `pose` of `hmtl.data.stats.dataset_stats`.
+def pose_histograms(pose: Mapping[str, Mapping[str, Any]], *, title: str) -> Figure:
+    """Draw how often each angle occurs, given angles of the `pose` of `dataset_stats`.
 
-    What lies below or above the edges is counted in the titles.
+    What lies below or above the edges is counted in the headings of the axes.
     """
-    figure = Figure(figsize=(9.0, 2.8))
-    for axes, (angle, stats) in zip(figure.subplots(1, len(pose)), pose.items(), strict=True):
+    figure = Figure(figsize=(3.0 * len(pose), 3.0))
+    figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize=11, parse_math=False)
+    all_axes = figure.subplots(1, len(pose), squeeze=False)[0]
+    for axes, (angle, stats) in zip(all_axes, pose.items(), strict=True):
         histogram = stats["histogram"]
         edges, counts = np.array(histogram["edges"]), np.array(histogram["counts"])
         axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=_RUN_COLORS[0])
+        low, high = _drawn_range(edges, counts)
+        axes.set_xlim(low, high)
+        # Thirteen ticks of a whole circle would run into each other.
+        axes.xaxis.set_major_locator(MultipleLocator(_TICK_DEG * (1 if high - low <= 180 else 2)))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.set_ylim(0, 1.05 * max(counts.max(), 1))
         beyond = histogram["below"] + histogram["above"]
-        title = f"{angle}, {beyond:,} beyond" if beyond else angle
-        axes.set_title(title, loc="left", fontsize=10)
+        heading = f"{angle}, {beyond:,} beyond" if beyond else angle
+        axes.set_title(heading, loc="left", fontsize=10)
         axes.set_xlabel("degrees")
         axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0].set_ylabel("samples")
     figure.tight_layout()
     return figure
+
+
+def _drawn_range(edges: npt.NDArray[Any], counts: npt.NDArray[Any]) -> tuple[int, int]:
+    """Return the multiples of `_TICK_DEG` around the bins that are not empty."""
+    filled = np.flatnonzero(counts)
+    if len(filled) == 0:
+        return -_TICK_DEG, _TICK_DEG
+    low, high = edges[filled[0]] // _TICK_DEG, -(-edges[filled[-1] + 1] // _TICK_DEG)
+    return int(low) * _TICK_DEG, int(high) * _TICK_DEG
 
 
 def image_sheet(images: Pixels, *, columns: int, captions: Sequence[str] = ()) -> Figure:

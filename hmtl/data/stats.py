@@ -1,6 +1,6 @@
 """How a dataset is made up: subjects, sizes, poses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -61,6 +61,12 @@ def dataset_stats(
         "beyond_99": _share(~within_range(dataset.pose, LIMIT_DEG)),
         "flipped": _share(_is_flipped(dataset)) if dataset.layout == "300w-lp" else None,
     }
+
+
+def known_angles(stats: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return of the `pose` of `dataset_stats` the angles that its convention has."""
+    known = ANGLES[:2] if stats["convention"] == "direction" else ANGLES
+    return {angle: stats["pose"][angle] for angle in known}
 
 
 def _quantiles(values: Numbers) -> dict[str, float | None]:
