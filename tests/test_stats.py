@@ -11,7 +11,7 @@ from hdf5_trees import SIDES, write_xgaze
 from PIL import Image
 
 from hmtl.data import open_dataset
-from hmtl.data.stats import dataset_stats
+from hmtl.data.stats import dataset_stats, known_angles
 from hmtl.plots import png, pose_histograms
 
 
@@ -71,6 +71,7 @@ def test_mirrored_copies_are_counted_in_300w_lp(tmp_path: Path) -> None:
 def test_a_direction_has_no_roll_and_arrays_tell_their_size(tmp_path: Path) -> None:
     stats = dataset_stats(open_dataset(write_xgaze(tmp_path, train=[0, 108])))
     assert (stats["split"], stats["convention"]) == ("train", "direction")
+    assert list(known_angles(stats)) == ["yaw", "pitch"]
     roll = stats["pose"]["roll"]
     assert (roll["n"], roll["mean"], roll["median"]) == (0, None, None)
     assert sum(roll["histogram"]["counts"]) == 0
@@ -102,13 +103,42 @@ def test_the_drawn_bars_are_the_counts(tmp_path: Path) -> None:
     root = write_300w_lp(tmp_path, count=5, subjects=5, size=32)
     write_labels(sorted(root.rglob("*.mat"))[0], [500.0, 0.0, 0.0], 32)
     stats = dataset_stats(open_dataset(root))
-    figure = pose_histograms(stats["pose"])
+    figure = pose_histograms(known_angles(stats), title="heads")
     assert len(figure.axes) == 3
+    assert figure.get_suptitle() == "heads"
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights == stats["pose"]["yaw"]["histogram"]["counts"]
     assert sum(heights) == 4
     assert figure.axes[0].get_title(loc="left") == "yaw, 1 beyond"
     assert png(figure).startswith(b"\x89PNG")
+
+
+def histogram(**counts: int) -> dict[str, object]:
+    """Return an angle's `histogram`; bins are named by their lower edge: m20 is -20 to -10."""
+    edges = list(range(-180, 181, 10))
+    filled = {int(name.replace("m", "-").lstrip("p")): count for name, count in counts.items()}
+    values = [filled.get(edge, 0) for edge in edges[:-1]]
+    return {"histogram": {"edges": edges, "counts": values, "below": 0, "above": 0}}
+
+
+@pytest.mark.parametrize(
+    ("counts", "limits", "ticks"),
+    [
+        ({"m20": 1, "p20": 2}, (-30, 30), [-30, 0, 30]),
+        ({"m30": 1, "p30": 2}, (-30, 60), [-30, 0, 30, 60]),
+        ({"p0": 1}, (0, 30), [0, 30]),
+        ({"m100": 1, "p170": 7}, (-120, 180), [-120, -60, 0, 60, 120, 180]),
+        ({}, (-30, 30), [-30, 0, 30]),
+    ],
+)
+def test_the_plot_is_as_wide_as_the_data_and_counts_whole_samples(
+    counts: dict[str, int], limits: tuple[int, int], ticks: list[int]
+) -> None:
+    (axes,) = pose_histograms({"yaw": histogram(**counts)}, title="").axes
+    assert axes.get_xlim() == limits
+    assert [tick for tick in axes.get_xticks() if limits[0] <= tick <= limits[1]] == ticks
+    assert all(float(tick).is_integer() for tick in axes.get_yticks())
+    assert axes.get_ylim()[1] >= max(counts.values(), default=1)
 
 
 @pytest.mark.data
