@@ -16,6 +16,7 @@ ShowProgress = Callable[[str, int, int | None], None]
 # What would break a line, steer the terminal, or cannot be encoded; JSON minds the last only.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
 # Python keeps byte 0xNN of a file name that is not UTF-8 as the surrogate U+DCNN.
 _ESCAPED_BYTES = range(0xDC80, 0xDD00)
 
@@ -26,9 +27,10 @@ def printable(text: str) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON that every reader takes, names that are not UTF-8 written out."""
+    """Return a value as JSON in ASCII, for any terminal; names that are not UTF-8 written out."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    return _SURROGATES.sub(lambda match: "\\" + _written_out(match), text)
+    text = _SURROGATES.sub(lambda match: "\\" + _written_out(match), text)
+    return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def _written_out(match: re.Match[str]) -> str:
