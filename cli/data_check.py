@@ -66,7 +66,8 @@ def check(
 
     The exit code is 1 where something cannot be read or is wrong; notes tell what is unusual, such
     as a copy with fewer samples than were published. JSON has the keys layout, root, splits, n,
-    published, rendered, counts, errors and notes; the last two list kind, file and message.
+    published, rendered, counts, errors and notes; the last two list kind, file, message and, of a
+    message about many, files.
     """
     from hmtl.data.check import check_dataset, to_json
 

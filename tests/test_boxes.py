@@ -154,7 +154,7 @@ def test_what_is_wrong_with_a_list_is_named_with_its_line(
         ({"images": np.arange(2), "bbox": np.ones((2, 4))}, "expected images of text"),
         ({"images": np.array("a/b"), "bbox": np.ones((1, 4))}, "expected images of text"),
         ({"images": np.array([]).astype("U4"), "bbox": np.ones((0, 4))}, "no boxes in"),
-        ({"images": np.array(["a/b"], object), "bbox": np.ones((1, 4))}, "cannot read list of bo"),
+        ({"images": np.array(["a/b"], object), "bbox": np.ones((1, 4))}, "it holds pickled obj"),
         (
             {"images": np.array(["a/b", "a/b"]), "bbox": np.array([[0, 0, 9, 9]] * 2)},
             "frame a/b is named twice .row 0 of .* and row 1 of",
@@ -195,7 +195,9 @@ def test_garbage_in_an_npz_is_named_or_read(tmp_path: Path, name: str, seed: int
 def test_a_damaged_npz_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "Biwi_plus.npz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"cannot read list of boxes .*Biwi_plus\.npz: "):
+    with pytest.raises(
+        DataError, match=r"cannot read list of boxes .*Biwi_plus\.npz: not an \.npz file$"
+    ):
         read_boxes(path)
 
 

@@ -151,6 +151,7 @@ def test_unusual_colours_are_counted_and_the_first_are_named(tmp_path: Path) -> 
     report = check_dataset(write_table(tmp_path, {"a.jpg": encoded()} | images))
     assert report.errors == []
     assert {problem.kind for problem in report.notes} == {"colour"}
+    assert {"g0.jpg", "g4.jpg"} < {name for problem in report.notes for name in problem.files}
     said = [problem.message for problem in report.notes]
     assert "5 of 10 images are grey, not the usual colour: g0.jpg, g1.jpg, g2.jpg, …" in said
     for channels, name in (
@@ -238,6 +239,17 @@ def test_angles_beyond_the_limits_are_noted(tmp_path: Path) -> None:
     ]
 
 
+def test_a_finding_about_many_files_lists_them_all(tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(5)]
+    images = {name: encoded("L") for name in names}
+    report = check_dataset(write_table(tmp_path, images, labels="4,4,28,28,100,2,3"))
+    assert [problem.message.rpartition(": ")[2] for problem in report.notes] == [
+        "0.jpg, 1.jpg, 2.jpg, …",
+        "0.jpg, 1.jpg, 2.jpg, …",
+    ]
+    assert [note["files"] for note in to_json(report)["notes"]] == [names, names]
+
+
 def test_fewer_samples_than_published_are_noted_unless_all_are_wanted(tmp_path: Path) -> None:
     root = write_300w_lp(tmp_path, count=3, subjects=3, size=SIDE)
     report = check_dataset(root)
@@ -276,6 +288,49 @@ def test_a_rendered_data_set_must_be_whole(tmp_path: Path) -> None:
         assert f"cannot read {marker}" in only_error(check_dataset(tmp_path))
     marker.write_text(whole.replace("aflw2000", "300w-lp"))
     assert found(check_dataset(tmp_path)) == ([], [("count", "")])
+
+
+@pytest.mark.parametrize("lists", ["{}", '{"train": [], "test": []}'])
+def test_a_data_set_without_a_sample_is_an_error(tmp_path: Path, lists: str) -> None:
+    root = write_xgaze(tmp_path, train=[0, 108], test=[1])
+    (root / "train_test_split.json").write_text(lists)
+    report = check_dataset(root)
+    assert report.n == 0
+    there = "3 files there that the list does not name, the first is train/subject0000.h5"
+    assert only_error(report) == f"no samples in {root}, but {there}: is the list whole?"
+
+
+def test_a_layout_named_wrongly_is_told_what_is_looked_for(tmp_path: Path) -> None:
+    root = write_300w_lp(tmp_path, count=2, subjects=2, size=SIDE)
+    for layout, said in (
+        ("aflw2000", "looked for imageNNNNN.jpg with"),
+        ("biwi", "no frame_NNNNN_rgb.png or .jpg images in the folders 01, 02, … of"),
+        ("eth-xgaze", "looked for train or test"),
+        ("csv", "expected a .csv file or a folder with exactly one .csv file"),
+    ):
+        message = only_error(check_dataset(root, layout))
+        assert said in message
+        assert str(root) in message
+
+
+def test_a_path_with_dots_is_the_data_set_that_it_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render_dataset(tmp_path, layout="biwi", count=4, subjects=2, seed=0, size=48, workers=1)
+    monkeypatch.chdir(tmp_path / "hpdb" / "01")
+    report = check_dataset("..")
+    assert (report.root, report.rendered) == (tmp_path / "hpdb", 4)
+    assert found(report) == ([], [])
+
+
+def test_boxes_of_a_broken_camera_are_not_looked_at(tmp_path: Path) -> None:
+    render_dataset(tmp_path, layout="biwi", count=4, subjects=2, seed=0, size=48, workers=1)
+    broken = sorted(tmp_path.rglob("rgb.cal"))[0]
+    broken.write_text(broken.read_text().replace("0", "x", 1))
+    report = check_dataset(tmp_path)
+    assert [problem.kind for problem in report.errors] == ["calibration"]
+    assert str(broken) in only_error(report)
+    assert report.n == 4
 
 
 def test_all_splits_are_looked_at_each_image_once(tmp_path: Path) -> None:

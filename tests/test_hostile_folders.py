@@ -15,6 +15,7 @@ from trees import write_aflw2000, write_biwi, write_frame, write_pair, write_w30
 
 from hmtl.data import open_dataset
 from hmtl.errors import DataError
+from hmtl.synth import render_dataset
 
 NOBODY = 65534
 
@@ -57,6 +58,21 @@ CLOSED = [
     (write_biwi, "02/frame_00003_rgb.png", 0o000, "5"),
     (write_patches, "train", 0o000, "cannot read ROOT/train: Permission denied"),
 ]
+
+# As above, of a whole check: what was counted, and the errors and notes.
+CHECK_AS_NOBODY = f"""
+import os, sys
+from hmtl.data.check import check_dataset
+root, closed = sys.argv[1:]
+check_dataset(root)
+os.chmod(closed, 0)
+if os.geteuid() == 0:
+    os.setgid({NOBODY})
+    os.setuid({NOBODY})
+report = check_dataset(root)
+print(report.n, report.rendered, report.published)
+print(*[problem.message for problem in report.errors + report.notes], sep="\\n")
+"""
 
 
 @pytest.fixture
@@ -104,6 +120,27 @@ def test_what_may_not_be_read_is_named(public: Path) -> None:
     for found, start in zip(told, expected, strict=True):
         assert found.startswith(start)
     assert not (roots[0] / ".hmtl-index").exists()
+
+
+@pytest.mark.parametrize(("layout", "closed"), [("biwi", "hpdb/02"), ("300w-lp", "HELEN")])
+def test_of_a_data_set_that_cannot_be_read_nothing_is_counted(
+    public: Path, layout: str, closed: str
+) -> None:
+    root = public / "set"
+    render_dataset(root, layout=layout, count=24, subjects=12, seed=0, size=48, workers=1)
+    for path in [root, *root.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", CHECK_AS_NOBODY, root, root / closed],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "0 None None",
+        f"cannot read {root / closed}: Permission denied",
+    ]
 
 
 def test_a_data_set_in_a_closed_folder_is_named(public: Path) -> None:

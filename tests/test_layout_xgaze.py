@@ -131,7 +131,9 @@ def test_wrong_labels_are_named_with_row_and_file(
     labels = angles(5)
     labels[[1, 3]] = values
     path = one_subject(tmp_path, labels)
-    message = rf"^face_head_pose must be two angles within ±π, {said} in row {{}} of {path}$"
+    message = (
+        rf"^face_head_pose must be two angles in radians within ±π, {said} in row {{}} of {path}$"
+    )
     with pytest.raises(DataError, match=message.format(1)):
         open_dataset(tmp_path)
     columns, problems = read_collecting(tmp_path)
@@ -140,6 +142,21 @@ def test_wrong_labels_are_named_with_row_and_file(
         ("label", "train/subject0003.h5#1"),
         ("label", "train/subject0003.h5#3"),
     ]
+
+
+def test_labels_in_degrees_are_recognised(tmp_path: Path) -> None:
+    labels = angles(5)
+    labels[2] = 4.0, 0.0
+    one_subject(tmp_path, labels)
+    for most, hint in ((6.2, False), (40.0, True), (360.0, True), (361.0, False)):
+        labels[3] = 0.0, -most
+        path = one_subject(tmp_path, labels)
+        said = " (these look like degrees)" if hint else ""
+        messages = [problem.message for problem in read_collecting(tmp_path)[1]]
+        assert [text.partition("got ")[2] for text in messages] == [
+            f"[4.0, 0.0]{said} in row 2 of {path}",
+            f"[0.0, {-most}]{said} in row 3 of {path}",
+        ]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -175,7 +192,7 @@ def test_a_label_that_was_never_written_is_not_read_as_zero(tmp_path: Path) -> N
     columns, problems = read_collecting(tmp_path)
     assert len(columns.extent) == len(columns.pose) == len(columns.subject) == 4
     assert [problem.message for problem in problems] == [
-        f"face_head_pose must be two angles within ±π, got none in row 3 of {path}"
+        f"face_head_pose must be two angles in radians within ±π, got none in row 3 of {path}"
     ]
 
 

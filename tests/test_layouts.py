@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from trees import (
     JPEG_STUB,
     link_tree,
     write_aflw2000,
+    write_biwi,
+    write_csv,
     write_labels,
     write_pair,
     write_w300lp,
@@ -142,10 +145,13 @@ def truncated(path: Path) -> None:
         ({"pt2d": np.zeros((68, 2))}, r"pt2d must be of shape \(2, N\), got \(68, 2\)"),
         ({"pt2d": np.zeros((2, 0))}, "no point is visible"),
         ({"pt2d": np.ones((2, 5))}, "points must span a box"),
-        ({"pt2d": FACE_POINTS * np.nan}, "pt2d must be finite"),
-        ({"Pose_Para": np.full((1, 7), np.inf)}, "Pose_Para must be finite"),
+        ({"pt2d": FACE_POINTS * np.nan}, "pt2d must be finite and within ±1e.09, got nan in "),
+        (
+            {"Pose_Para": np.full((1, 7), np.inf)},
+            "Pose_Para must be finite and within ±1e.09, got inf in ",
+        ),
         ({"pt2d": FACE_POINTS * 1e99}, "pt2d must be finite and within"),
-        ({"Pose_Para": "left"}, "Pose_Para must be a real array"),
+        ({"Pose_Para": "left"}, "Pose_Para must be a real array, got <U4 in "),
         ({"pt2d": FACE_POINTS * 1j}, "pt2d must be a real array"),
     ],
 )
@@ -248,15 +254,50 @@ def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_is_an_error_where_the_layout_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no \.jpg images in .*"):
+    with pytest.raises(DataError, match=r"no images of this layout in .*, looked for .*AFW_Flip"):
         open_dataset(tmp_path, layout="300w-lp")
+    write_w300lp(tmp_path)
+    with pytest.raises(DataError, match=r"no images of this layout in .*, looked for imageNNNNN"):
+        open_dataset(tmp_path, layout="aflw2000")
 
 
 def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unknown layout") as caught:
         open_dataset(tmp_path)
-    for known in ("300w-lp", "aflw2000", "csv", "AFW", "imageNNNNN.jpg", "path,x0,y0"):
+    for known in ("300w-lp", "aflw2000", "csv", "AFW/*.jpg", "image*.jpg", "01/frame"):
         assert known in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("write", "part", "layout"),
+    [(write_w300lp, "HELEN", "300w-lp"), (write_biwi, "02", "biwi"), (write_csv, "AFW", "csv")],
+)
+def test_a_folder_within_a_data_set_leads_to_the_one_above(
+    tmp_path: Path, write: Callable[[Path], object], part: str, layout: str
+) -> None:
+    write(tmp_path)
+    (tmp_path / part).mkdir(exist_ok=True)
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path / part)
+    advice = f"the folder above is {layout}: give {tmp_path}"
+    assert str(caught.value) == f"unknown layout of {tmp_path / part}, {advice}"
+
+
+def test_a_data_set_beside_a_folder_is_not_taken_for_the_one_above(tmp_path: Path) -> None:
+    write_w300lp(tmp_path / "300W_LP")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError, match=r"unknown layout of .*other, looked for"):
+        open_dataset(tmp_path / "other")
+
+
+def test_a_path_with_dots_is_the_folder_that_it_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_w300lp(tmp_path / "heads")
+    (tmp_path / "link").symlink_to(tmp_path / "heads")
+    monkeypatch.chdir(tmp_path / "heads" / "AFW")
+    assert open_dataset("..").root == tmp_path / "heads"
+    assert open_dataset("../../link/./AFW/..").root == tmp_path / "link"
 
 
 def test_a_folder_that_fits_two_layouts_is_refused_until_one_is_named(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from hmtl.data.checks.samples import union
 from hmtl.data.checks.subjects import check_against, check_splits
 from hmtl.data.columns import Columns
 from hmtl.data.layouts.layout import Layout, OnProblem, Problem, Request
-from hmtl.data.layouts.registry import find_layout
+from hmtl.data.layouts.registry import absolute, find_layout
 from hmtl.data.opening import make_request
 from hmtl.errors import ConfigError, DataError
 
 # Kinds of problems that an incomplete copy has.
-ABSENT_SPLIT, MISSING_FILE = "split", "missing file"
+ABSENT_SPLIT, MISSING_FILE, UNLISTED_FILE = "split", "missing file", "unlisted file"
 
 OnProgress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and of how much where that is known."""
@@ -73,7 +73,7 @@ def check_dataset(
     has to be `complete`. `threads` of 0 are one per core. Raises ConfigError for an argument that
     the layout does not know and DataError where no layout is found.
     """
-    known, location = find_layout(Path(root).absolute(), layout)
+    known, location = find_layout(Path(root), layout)
     if complete and known.published is None and known.audit is None:
         raise ConfigError(f"layout {known.name!r} does not say what a complete copy has")
     requests = [
@@ -94,14 +94,19 @@ def check_dataset(
     check_splits(folder, {part.split or "": part.columns for part in parts}, findings)
     for other in against:
         on_progress(f"reading labels of {other}", 0, None)
-        _compare(known, samples, Path(other).absolute(), findings)
+        _compare(known, samples, absolute(other), findings)
     _check_samples(folder, samples, findings, threads, on_progress)
     n = len(samples.extent)
     published = None
-    if rendered is not None:
+    if len(parts) < len(requests):
+        # How many samples there are is not known.
+        rendered = None
+    elif rendered is not None:
         check_rendered(location, n, rendered, findings)
     else:
         published = _check_counts(location, parts, findings, complete=complete)
+    if not n and not findings.errors:
+        findings.error("count", _nothing_in(known, location, findings))
     return Report(
         layout=known.name,
         root=folder,
@@ -119,11 +124,15 @@ def to_json(report: Report) -> dict[str, Any]:
 
     Keys: `layout`, `root`, `splits` (names), `n` (samples with usable labels), `published` and
     `rendered` (how many there should be, or null), `counts` (by kind the numbers of `errors` and
-    `notes`), `errors` and `notes` (each `kind`, `file` below the root or "", `message`).
+    `notes`), `errors` and `notes` (each `kind`, `file` below the root or "", `message`, and
+    `files`, all of them where the message is about many and names the first).
     """
 
-    def plain(problems: Iterable[Problem]) -> list[dict[str, str]]:
-        return [{"kind": p.kind, "file": p.path, "message": p.message} for p in problems]
+    def plain(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+        return [
+            {"kind": p.kind, "file": p.path, "message": p.message, "files": list(p.files)}
+            for p in problems
+        ]
 
     return {
         "layout": report.layout,
@@ -219,3 +228,13 @@ def _check_counts(
             n = len(part.columns.extent)
             check_published(where, n, part.published, findings, complete=complete)
     return parts[0].published if len(parts) == 1 else None
+
+
+def _nothing_in(layout: Layout, location: Path, findings: Findings) -> str:
+    """Return the message about a data set that can be read and has no sample."""
+    unlisted = [problem.path for problem in findings.notes if problem.kind == UNLISTED_FILE]
+    if not unlisted:
+        return f"no samples in {location}, looked for {layout.looks_for}"
+    of_files = f"{len(unlisted)} file{'s' * (len(unlisted) != 1)}"
+    there = f"{of_files} there that the list does not name, the first is {unlisted[0]}"
+    return f"no samples in {location}, but {there}: is the list whole?"

@@ -1,8 +1,7 @@
 """What a check finds: errors, which must be mended, and notes, which must be known."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Sequence
 
 from hmtl.data.layouts.layout import Problem
 
@@ -35,6 +34,12 @@ class Findings:
         """Add a note."""
         self._notes[Problem(kind=kind, path=path, message=message)] = None
 
+    def note_many(self, kind: str, said: str, files: Sequence[str]) -> None:
+        """Add a note about many files, which names the first."""
+        named = ", ".join([*files[:_NAMED], *(["…"] if len(files) > _NAMED else [])])
+        problem = Problem(kind=kind, path="", message=f"{said}: {named}", files=tuple(files))
+        self._notes[problem] = None
+
     def add(self, problem: Problem, *, is_error: bool) -> None:
         """Add what a layout tells."""
         (self._errors if is_error else self._notes)[problem] = None
@@ -47,8 +52,3 @@ def counts_by_kind(
     found = Counter(problem.kind for problem in errors), Counter(problem.kind for problem in notes)
     kinds = dict.fromkeys([*found[0], *found[1]])
     return {kind: {"errors": found[0][kind], "notes": found[1][kind]} for kind in kinds}
-
-
-def first_of(names: Iterator[str], count: int) -> str:
-    """Return the first few of `count` names, for a message about all of them."""
-    return ", ".join([*islice(names, _NAMED), *(["…"] if count > _NAMED else [])])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl import _core
-from hmtl.data.checks.findings import Findings, first_of
+from hmtl.data.checks.findings import Findings
 from hmtl.data.checks.samples import image_keys, sample_name
 from hmtl.data.columns import Columns
 from hmtl.data.parallel import in_order
@@ -64,9 +64,8 @@ def inspect_images(
             if (number + 1) % _SAMPLES_PER_REPORT == 0 or number + 1 == len(rows):
                 on_progress(number + 1, len(rows))
     for channels, members in sorted(colours.items()):
-        names = first_of((sample_name(samples, row) for row in members), len(members))
-        count = f"{len(members):,} of {len(rows):,} images"
-        findings.note("colour", f"{count} are {channels}, not the usual colour: {names}")
+        said = f"{len(members):,} of {len(rows):,} images are {channels}, not the usual colour"
+        findings.note_many("colour", said, [sample_name(samples, row) for row in members])
     return sizes[image_of_sample]
 
 

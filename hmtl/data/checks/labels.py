@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hmtl.data.checks.findings import Findings, first_of
+from hmtl.data.checks.findings import Findings
 from hmtl.data.checks.samples import sample_name
 from hmtl.data.columns import Columns
 from hmtl.data.dataset import within_range
@@ -20,12 +20,14 @@ def check_boxes(
 ) -> None:
     """Find faces and boxes that are empty or do not touch their image.
 
-    `sizes` (N, 2) are the images' heights and widths, 0 where an image could not be read.
+    `sizes` (N, 2) are the images' heights and widths, 0 where an image could not be read. A face
+    of NaN alone is of a sample whose camera is not known, which is told elsewhere.
     """
     # Where the box is the face it is not told twice.
-    own_box = (samples.box != samples.face).any(axis=1)
+    known = ~np.isnan(samples.face).all(axis=1)
+    own_box = known & (samples.box != samples.face).any(axis=1)
     for what, boxes, looked_at in (
-        ("face", samples.face, np.ones(len(own_box), dtype=bool)),
+        ("face", samples.face, known),
         ("box", samples.box, own_box),
     ):
         wrong = looked_at & ~_touches(boxes, sizes)
@@ -55,6 +57,6 @@ def check_poses(samples: Columns, findings: Findings) -> None:
     for limit in _LIMITS_DEG:
         rows = np.flatnonzero(~within_range(samples.pose, limit)).tolist()
         if rows:
-            names = first_of((sample_name(samples, row) for row in rows), len(rows))
             count = f"{len(rows):,} of {len(samples.pose):,} poses"
-            findings.note("range", f"{count} have an angle beyond ±{limit:.0f}°: {names}")
+            said = f"{count} have an angle beyond ±{limit:.0f}°"
+            findings.note_many("range", said, [sample_name(samples, row) for row in rows])

@@ -11,6 +11,7 @@ from hmtl.data.layouts.scan import Scan, matching, scan_folders
 
 PUBLISHED = 2_000
 
+_LOOKS_FOR = f"imageNNNNN{IMAGE} with imageNNNNN{LABELS}, here or in AFLW2000"
 _NAME = re.compile(rf"image\d+({re.escape(IMAGE)}|{re.escape(LABELS)})")
 
 
@@ -32,6 +33,7 @@ def _read(root: Path, scan: Scan, request: Request, on_problem: OnProblem) -> Co
         scan,
         crop=request.crop,
         margins=AFLW2000_MARGINS,
+        looks_for=_LOOKS_FOR,
         subject_of=str,
         on_problem=on_problem,
     )
@@ -39,7 +41,8 @@ def _read(root: Path, scan: Scan, request: Request, on_problem: OnProblem) -> Co
 
 LAYOUT = Layout(
     name="aflw2000",
-    looks_for=f"imageNNNNN{IMAGE} with imageNNNNN{LABELS}, here or in AFLW2000",
+    looks_for=_LOOKS_FOR,
+    example=f"image*{IMAGE} with {LABELS}",
     crops=(HOPENET, VISIBLE, FSANET),
     find=_find,
     scan=_scan,

@@ -19,7 +19,7 @@ from hmtl.data.columns import CODEC_OF_SUFFIX, LARGEST, Columns, file_extents
 from hmtl.data.layouts import calibration, files
 from hmtl.data.layouts.boxes import ListedBox, read_boxes
 from hmtl.data.layouts.files import SampleError
-from hmtl.data.layouts.layout import Layout, OnProblem, Request
+from hmtl.data.layouts.layout import Layout, OnProblem, Problem, Request
 from hmtl.data.layouts.scan import UNREADABLE, Scan, matching, scan_folders, subfolders
 from hmtl.errors import DataError
 
@@ -82,15 +82,20 @@ def _read(root: Path, scan: Scan, request: Request, on_problem: OnProblem) -> Co
     listed = None if request.boxes is None else read_boxes(request.boxes)
     frames = _read_frames(root, scan, listed, request.crop, on_problem)
     numbers = np.array([frame.rows for frame in frames]).reshape(-1, 4, 3)
+    has_camera = np.ones(len(frames), dtype=bool)
     if listed is None:
-        faces, source = _squares(root, scan, frames, numbers[:, 3], on_problem)
+        faces, source, has_camera = _squares(root, scan, frames, numbers[:, 3], on_problem)
     else:
         faces = np.array([listed[frame.stem].box for frame in frames]).reshape(-1, 4)
         source = f"list {request.boxes.name}" if request.boxes else ""
     usable = _usable(root, frames, numbers, faces, on_problem)
     boxes = _crops(request.crop, faces, [frame.size for frame in frames])
-    names = [frames[number].image for number in usable]
-    kept = usable[files.with_area(root, names, boxes[usable], on_problem)]
+    checked = usable[has_camera[usable]]
+    names = [frames[number].image for number in checked]
+    kept = checked[files.with_area(root, names, boxes[checked], on_problem)]
+    # Nothing is known of the others' boxes.
+    faces[~has_camera] = boxes[~has_camera] = np.nan
+    kept = np.union1d(kept, usable[~has_camera[usable]])
 
     frames = [frames[number] for number in kept]
     people: dict[str, int] = {}
@@ -144,8 +149,8 @@ def _images(root: Path, scan: Scan, on_problem: OnProblem) -> dict[str, tuple[st
         if name.endswith(_IMAGES):
             stem = name[: name.rindex("_rgb.")]
             if stem in images:
-                reason = f"frame has two images, {root / images[stem][0]} and"
-                on_problem(files.unpaired(root, name, reason).problem)
+                message = f"frame has two images, {root / images[stem][0]} and {root / name}"
+                on_problem(Problem(kind="pair", path=name, message=message))
             else:
                 images[stem] = name, size
     if not images:
@@ -165,23 +170,41 @@ def _read_frame(
     if stem not in poses:
         raise files.unpaired(root, image, f"image has no {POSE} file beside it")
     try:
-        rows = [float(text) for text in files.read_bytes("label", root, labels).split()]
-    except ValueError:
-        rows = []
-    if len(rows) != 12 or not all(abs(value) <= LARGEST for value in rows):
-        reason = f"expected 3×3 and 3 finite numbers within ±{LARGEST:g}"
-        raise files.wrong("label", root, labels, reason)
+        rows = _twelve(files.read_bytes("label", root, labels).split())
+    except ValueError as error:
+        reason = f"expected 3×3 and 3 finite numbers within ±{LARGEST:g}, got {error}"
+        raise files.wrong("label", root, labels, reason) from error
     sides = files.image_size(root, image) if crop == crops.FSANET else (0, 0)
     return _Frame(stem, image, size, rows, sides)
 
 
+def _twelve(texts: list[bytes]) -> list[float]:
+    """Return the numbers of a pose text; ValueError that says what else was found."""
+    rows = []
+    for text in texts:
+        try:
+            value = float(text)
+        except ValueError:
+            value = np.nan
+        if not abs(value) <= LARGEST:
+            raise ValueError(repr(text[:40].decode("utf-8", "replace")))
+        rows.append(value)
+    if len(rows) != 12:
+        raise ValueError(f"{len(rows)} number{'s' * (len(rows) != 1)}")
+    return rows
+
+
 def _squares(
     root: Path, scan: Scan, frames: list[_Frame], centres: Array, on_problem: OnProblem
-) -> tuple[Array, str]:
-    """Return the heads' squares (N, 4), NaN for one behind the camera, and where they are from."""
+) -> tuple[Array, str, npt.NDArray[np.bool_]]:
+    """Return the heads' squares (N, 4), where they are from, and whether each has a camera (N,).
+
+    A square is NaN behind the camera, and that of the nominal one where the calibration is wrong.
+    """
     there = set(scan.names)
     faces = np.full((len(frames), 4), np.nan)
     sequences = np.array([frame.sequence for frame in frames])
+    has_camera = np.ones(len(frames), dtype=bool)
     sources = set()
     for sequence in dict.fromkeys(sequences.tolist()):
         name = f"{sequence}/{calibration.FILE}"
@@ -194,9 +217,10 @@ def _squares(
                 calibration.refuse_other_sizes(root, [frames[row].image for row in rows])
         except SampleError as error:
             on_problem(error.problem)
+            has_camera[rows] = False
         sources.add("nominal camera" if camera is calibration.NOMINAL else calibration.FILE)
         faces[rows] = calibration.head_squares(camera, centres[rows])
-    return faces, " and ".join(sorted(sources, reverse=True))
+    return faces, " and ".join(sorted(sources, reverse=True)), has_camera
 
 
 def _usable(
@@ -208,7 +232,8 @@ def _usable(
     for row in np.flatnonzero(~(turned & seen)).tolist():
         reason = "the head's centre must lie before the camera"
         if not turned[row]:
-            reason = "the first three rows must be a rotation"
+            off = calibration.deviation(numbers[row, :3])
+            reason = f"the first three rows must be a rotation, {off}"
         on_problem(files.wrong("label", root, frames[row].stem + POSE, reason).problem)
     return np.flatnonzero(turned & seen)
 
@@ -229,6 +254,7 @@ def _published(_columns: Columns, request: Request) -> int | None:
 LAYOUT = Layout(
     name="biwi",
     looks_for="folders 01, 02, … with frame_NNNNN_rgb.png or .jpg, here or in hpdb or faces_0",
+    example="01/frame_*_rgb.png",
     crops=(crops.BOX, crops.HOPENET, crops.FSANET),
     takes_boxes=True,
     find=_find,

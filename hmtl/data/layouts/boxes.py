@@ -14,6 +14,7 @@ and img2pose's `BIWI_annotations.txt` (names and angles).
 
 import csv
 import math
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ _KINDS = (
     f"{';'.join(_OPAL)} or the .npz of headposeplus"
 )
 _IMG2POSE_FIELDS = 4
+# Of the .npz.
+_WANTED = ("images", "bbox")
 
 Box = tuple[float, float, float, float]
 
@@ -97,15 +100,23 @@ def _read_npz(path: Path) -> Iterator[ListedBox]:
 def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays that can be a list's; the names alone of the others."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            wanted = ("images", "bbox")
-            return {n: np.asarray(arrays[n]) if n in wanted else np.empty(0) for n in arrays.files}
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise DataError(f"cannot read list of boxes {path}: not an .npz file")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                names = arrays.files
+                return {n: np.asarray(arrays[n]) if n in _WANTED else np.empty(0) for n in names}
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"cannot read list of boxes {path}: {error.strerror}") from error
     # NumPy's parser meets damaged files with whatever breaks first: zlib.error, TokenError,
     # SyntaxError, BadZipFile, ….
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        # NumPy advises to load them all the same.
+        reason = "it holds pickled objects" if "allow_pickle" in reason else reason
         raise DataError(f"cannot read list of boxes {path}: {reason}") from error
 
 

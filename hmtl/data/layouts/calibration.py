@@ -50,26 +50,57 @@ NOMINAL = Camera(
 
 def read_camera(root: Path, name: str) -> Camera:
     """Return the camera of the calibration file `name`; SampleError where it is not one."""
-    lines = read_bytes("calibration", root, name).decode("utf-8", "replace").splitlines()
+    text = read_bytes("calibration", root, name).decode("utf-8", "replace")
     try:
-        rows = [[float(value) for value in lines[line].split()] for line in (0, 1, 2, 6, 7, 8, 10)]
-        numbers = np.array(rows)  # (7, 3)
-    except (IndexError, ValueError):
-        numbers = np.empty(0)
-    if numbers.shape != (7, 3) or not (np.abs(numbers) <= LARGEST).all():
-        reason = "expected 3 numbers in each of the lines 1-3, 7-9 and 11 of the calibration"
-        raise wrong("calibration", root, name, reason)
-    if not is_rotation(numbers[3:6]) or not (np.diag(numbers[:3]) > 0.0).all():
-        reason = "expected positive focal lengths and, in the lines 7-9, a rotation"
-        raise wrong("calibration", root, name, reason)
+        numbers = _numbers(text.splitlines())
+    except ValueError as error:
+        reason = f"{error} (without the file the nominal camera is used)"
+        raise wrong("calibration", root, name, reason) from error
     return Camera(intrinsic=numbers[:3], rotation=numbers[3:6], shift=numbers[6])
+
+
+def _numbers(lines: list[str]) -> Array:
+    """Return the rows (7, 3) of K, the rotation and the translation.
+
+    Raises ValueError that says which line is wrong.
+    """
+    rows = []
+    for number in (0, 1, 2, 6, 7, 8, 10):
+        line = lines[number] if number < len(lines) else ""
+        try:
+            row = [float(value) for value in line.split()]
+        except ValueError:
+            row = []
+        if len(row) != 3 or not all(abs(value) <= LARGEST for value in row):
+            raise ValueError(f"expected 3 numbers in line {number + 1}, got {line[:40]!r}")
+        rows.append(row)
+    numbers = np.array(rows)
+    for number, value in enumerate(np.diag(numbers[:3]).tolist(), start=1):
+        if not value > 0.0:
+            raise ValueError(f"number {number} of line {number} must be positive, got {value:g}")
+    if not is_rotation(numbers[3:6]):
+        raise ValueError(f"the lines 7-9 must be a rotation, {deviation(numbers[3:6])}")
+    return numbers
 
 
 def is_rotation(matrix: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Return which matrices (..., 3, 3) are rotations, as far as six printed digits tell."""
     m = np.asarray(matrix, dtype=np.float64)
-    unit = np.abs(m @ np.swapaxes(m, -1, -2) - np.eye(3)).max(axis=(-2, -1)) < _TOLERANCE
-    return np.asarray(unit & (np.linalg.det(m) > 0.0))
+    return np.asarray((_skew(m) < _TOLERANCE) & (np.linalg.det(m) > 0.0))
+
+
+def deviation(matrix: Array) -> str:
+    """Return what keeps a matrix (3, 3) from being a rotation."""
+    skew = float(_skew(matrix))
+    if skew < _TOLERANCE:
+        return f"its determinant is {np.linalg.det(matrix):.2g}"
+    return f"its product with its transpose differs from 1 by {skew:.2g}"
+
+
+def _skew(matrices: Array) -> Array:
+    """Return how far matrices (..., 3, 3) are from having orthonormal rows."""
+    products = matrices @ np.swapaxes(matrices, -1, -2)
+    return np.asarray(np.abs(products - np.eye(3)).max(axis=(-2, -1)))
 
 
 def refuse_other_sizes(root: Path, images: list[str]) -> None:

@@ -169,6 +169,7 @@ def _numbers(values: list[str]) -> list[float]:
 LAYOUT = Layout(
     name="csv",
     looks_for=_LOOKS_FOR,
+    example="one .csv with path and yaw",
     crops=(BOX,),
     find=_find,
     scan=_scan,

@@ -33,6 +33,8 @@ class Problem:
     """The file, below the root of the data set."""
     message: str
     """One whole line that names the file."""
+    files: tuple[str, ...] = ()
+    """All files of a message about many, which names the first."""
 
 
 OnProblem = Callable[[Problem], None]
@@ -53,6 +55,8 @@ class Layout:
     name: str
     looks_for: str
     """What a folder must hold to be taken for this layout, for error messages."""
+    example: str
+    """The same in a word or two, for a message about all layouts."""
     crops: tuple[str, ...]
     """The crop rules that can be asked for, the default first."""
     splits: tuple[str, ...] = ()

@@ -31,7 +31,13 @@ def _numbers(root: Path, name: str, variable: str, values: Any) -> Numbers:
     if values is None:
         raise wrong("label", root, name, f"no variable {variable}")
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
-        raise wrong("label", root, name, f"{variable} must be a real array")
-    if not (np.abs(values) <= LARGEST).all():
-        raise wrong("label", root, name, f"{variable} must be finite and within ±{LARGEST:g}")
+        raise wrong("label", root, name, f"{variable} must be a real array, got {_kind(values)}")
+    usable = np.abs(values) <= LARGEST
+    if not usable.all():
+        reason = f"must be finite and within ±{LARGEST:g}, got {values[~usable][0]:g}"
+        raise wrong("label", root, name, f"{variable} {reason}")
     return values
+
+
+def _kind(values: Any) -> str:
+    return str(values.dtype) if isinstance(values, np.ndarray) else type(values).__name__

@@ -38,18 +38,20 @@ def read_pairs(
     *,
     crop: str,
     margins: Margins,
+    looks_for: str,
     subject_of: Callable[[str], str],
     on_problem: OnProblem,
     face_of: FaceOf | None = None,
 ) -> Columns:
     """Return the columns of all images of the scan.
 
-    `margins` are those of HopeNet's rule; `subject_of` tells the subject from a sample's name
-    without suffix; `face_of` the face where it is not that of the points `pt2d`. An image without
-    labels, labels without an image and labels that cannot be used are problems.
+    `margins` are those of HopeNet's rule, `looks_for` is what the layout looks for; `subject_of`
+    tells the subject from a sample's name without suffix; `face_of` the face where it is not that
+    of the points `pt2d`. An image without labels, labels without an image and labels that cannot be
+    used are problems.
     """
     samples: list[_Sample] = []
-    for stem, size in _complete_pairs(root, scan, on_problem):
+    for stem, size in _complete_pairs(root, scan, looks_for, on_problem):
         try:
             samples.append(_read_sample(root, stem, size, crop, face_of))
         except SampleError as error:
@@ -76,7 +78,9 @@ def read_pairs(
     )
 
 
-def _complete_pairs(root: Path, scan: Scan, on_problem: OnProblem) -> Iterator[tuple[str, int]]:
+def _complete_pairs(
+    root: Path, scan: Scan, looks_for: str, on_problem: OnProblem
+) -> Iterator[tuple[str, int]]:
     """Yield the name without suffix and the bytes of each image that has labels."""
     images = {
         name.removesuffix(IMAGE): size
@@ -84,7 +88,7 @@ def _complete_pairs(root: Path, scan: Scan, on_problem: OnProblem) -> Iterator[t
         if name.endswith(IMAGE)
     }
     if not images:
-        raise DataError(f"no {IMAGE} images in {root}")
+        raise DataError(f"no images of this layout in {root}, looked for {looks_for}")
     labels = {name.removesuffix(LABELS) for name in scan.names if name.endswith(LABELS)}
     for stem in sorted(labels.difference(images)):
         reason = f"labels have no {IMAGE} image beside them"

@@ -15,6 +15,7 @@ FLIP = "_Flip"
 PUBLISHED = 61_225
 PUBLISHED_WITH_FLIPS = 122_450
 
+_LOOKS_FOR = f"a folder such as AFW or AFW{FLIP} with {IMAGE} files, here or in 300W_LP"
 _SETS = ("AFW", "HELEN", "IBUG", "LFPW")
 _OTHER_FOLDERS = ("Code", landmarks.FOLDER)
 _IMAGE = re.compile(rf".*{re.escape(IMAGE)}")
@@ -60,6 +61,7 @@ def _read(root: Path, scan: Scan, request: Request, on_problem: OnProblem) -> Co
         scan,
         crop=request.crop,
         margins=W300LP_MARGINS,
+        looks_for=_LOOKS_FOR,
         subject_of=photo,
         on_problem=on_problem,
         face_of=face_of,
@@ -79,7 +81,8 @@ def photo(stem: str) -> str:
 
 LAYOUT = Layout(
     name="300w-lp",
-    looks_for=f"a folder such as AFW or AFW{FLIP} with {IMAGE} files, here or in 300W_LP",
+    looks_for=_LOOKS_FOR,
+    example=f"AFW/*{IMAGE}",
     crops=(HOPENET, VISIBLE, LANDMARKS, FSANET),
     find=_find,
     scan=_scan,

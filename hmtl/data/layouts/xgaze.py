@@ -44,6 +44,7 @@ _SUBJECT = re.compile(rf"subject.*{re.escape(SUFFIX)}")
 _PLACES = ("", "ETH-XGaze", "xgaze", "xgaze_224", "xgaze_448")
 # Angles of float32 may be π rounded up.
 _PI = float(np.float32(np.pi))
+_TURN_DEG = 360.0
 
 _logger = logging.getLogger(__name__)
 
@@ -207,10 +208,13 @@ def _read_subject(root: Path, name: str) -> _Subject:
         angles = labels[()].astype(np.float64)
         labelled = written_rows(labels) | (extent["size"] == 0)
     valid = labelled & (np.abs(angles) <= _PI).all(axis=1)
+    in_degrees = ((np.abs(angles) > 2.0 * _PI) & (np.abs(angles) <= _TURN_DEG)).any()
+    hint = " (these look like degrees)" if in_degrees else ""
     problems: list[Problem] = []
     for row in np.flatnonzero(~valid).tolist():
         found = angles[row].tolist() if labelled[row] else "none"
-        message = f"{LABELS} must be two angles within ±π, got {found} in row {row} of {path}"
+        got = f"got {found}{hint} in row {row} of {path}"
+        message = f"{LABELS} must be two angles in radians within ±π, {got}"
         problems.append(Problem(kind="label", path=f"{name}#{row}", message=message))
     pose = from_xgaze(angles[valid]).astype(np.float32)
     return _Subject(extent=extent[valid], pose=pose, problems=problems)
@@ -220,6 +224,7 @@ LAYOUT = Layout(
     name="eth-xgaze",
     looks_for=f"{' or '.join(_FOLDERS)} with subject*{SUFFIX} files, here or in "
     f"{' or '.join(_PLACES[1:])}",
+    example=f"{TRAIN}/subject*{SUFFIX}",
     crops=(BOX,),
     splits=tuple(_LISTS),
     convention="direction",
