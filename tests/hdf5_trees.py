@@ -1,6 +1,7 @@
 """Builders of HDF5 files and of ETH-XGaze trees, true to the structure of the published ones."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,35 @@ def write_images(
         with path.open("r+b") as raw:
             raw.write(b"\xab" * userblock_size)
     return path
+
+
+def write_virtual(path: Path, images: Images) -> None:
+    """Write images into other.h5, and into `path` a data set that HDF5 fills from there."""
+    write_images(path.with_name("other.h5"), images)
+    layout = h5py.VirtualLayout(images.shape, np.uint8)
+    layout[:] = h5py.VirtualSource("other.h5", "face_patch", images.shape)
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("face_patch", layout)
+
+
+def write_external(path: Path, images: Images) -> None:
+    """Write a data set whose values lie in raw.bin."""
+    places = [(os.fspath(path.with_name("raw.bin")), 0, h5py.h5f.UNLIMITED)]
+    write_images(path, images, external=places)
+
+
+def write_compact(path: Path, images: Images) -> None:
+    """Write images, of 64 kB at most, into the header of their data set."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.COMPACT)
+    write_images(path, images, dcpl=properties)
+
+
+def write_linked(path: Path, images: Images, **storage: Any) -> None:
+    """Write images into other.h5, and into `path` a link to them."""
+    write_images(path.with_name("other.h5"), images, **storage)
+    with h5py.File(path, "w") as file:
+        file["face_patch"] = h5py.ExternalLink("other.h5", "/face_patch")
 
 
 def angles(count: int, seed: int = 0) -> npt.NDArray[np.float64]:

@@ -9,7 +9,15 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hdf5_trees import SIDES, patches, write_images
+from hdf5_trees import (
+    SIDES,
+    patches,
+    write_compact,
+    write_external,
+    write_images,
+    write_linked,
+    write_virtual,
+)
 
 from hmtl import _core
 from hmtl.data.columns import EXTENT_DTYPE, Codec
@@ -250,25 +258,6 @@ def test_written_rows_are_those_with_a_chunk(tmp_path: Path) -> None:
             assert np.flatnonzero(written_rows(file["face_patch"])).tolist() == expected
 
 
-def virtual(path: Path) -> None:
-    write_images(path.with_name("source.h5"), patches(COUNT))
-    layout = h5py.VirtualLayout((COUNT, *IMAGE[1:]), np.uint8)
-    layout[:] = h5py.VirtualSource("source.h5", "face_patch", layout.shape)
-    with h5py.File(path, "w") as file:
-        file.create_virtual_dataset("face_patch", layout)
-
-
-def external(path: Path) -> None:
-    places = [(os.fspath(path.with_name("raw.bin")), 0, h5py.h5f.UNLIMITED)]
-    write_images(path, patches(COUNT), external=places)
-
-
-def compact(path: Path) -> None:
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_layout(h5py.h5d.COMPACT)
-    write_images(path, patches(2), dcpl=properties)
-
-
 def with_filter(add: Callable[[Any], None]) -> Callable[[Path], None]:
     def build(path: Path) -> None:
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -281,14 +270,12 @@ def with_filter(add: Callable[[Any], None]) -> Callable[[Path], None]:
     return build
 
 
-def linked(path: Path) -> None:
-    write_images(path.with_name("other.h5"), patches(COUNT), **STORED["lzf"])
-    with h5py.File(path, "w") as file:
-        file["face_patch"] = h5py.ExternalLink("other.h5", "/face_patch")
+def written(write: Callable[..., object], **options: Any) -> Callable[[Path], object]:
+    return lambda path: write(path, patches(COUNT), **options)
 
 
-def chunked(*chunks: int, **options: Any) -> Callable[[Path], None]:
-    return lambda path: write_images(path, patches(COUNT), chunks=chunks, **options) and None
+def chunked(*chunks: int, **options: Any) -> Callable[[Path], object]:
+    return written(write_images, chunks=chunks, **options)
 
 
 _OPTIONAL = h5py.h5z.FLAG_OPTIONAL
@@ -300,10 +287,10 @@ _OPTIONAL = h5py.h5z.FLAG_OPTIONAL
         (chunked(3, 9, 8, 3), r"has chunks of \(3, 9, 8, 3\), not of one image \(1, 9, 8, 3\)"),
         (chunked(1, 9, 8, 1), r"has chunks of \(1, 9, 8, 1\), not of one image"),
         (chunked(1, 5, 8, 3, compression="lzf"), r"has chunks of \(1, 5, 8, 3\)"),
-        (virtual, "has virtual storage"),
-        (external, r"has its values in other files \('.*raw\.bin'\)"),
-        (compact, "has compact storage"),
-        (linked, r"lies in .*other\.h5"),
+        (written(write_virtual), "has virtual storage"),
+        (written(write_external), r"has its values in other files \('.*raw\.bin'\)"),
+        (written(write_compact), "has compact storage"),
+        (written(write_linked, **STORED["lzf"]), r"lies in .*other\.h5"),
         (chunked(*IMAGE, fletcher32=True), "has the filter fletcher32"),
         (chunked(*IMAGE, scaleoffset=0), "has the filter scale-offset"),
         (with_filter(lambda p: p.set_filter(32001, _OPTIONAL, (2, 2))), "has the filter blosc"),

@@ -11,7 +11,18 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hdf5_trees import SIDES, angles, patches, write_images, write_split, write_subject
+from hdf5_trees import (
+    SIDES,
+    angles,
+    patches,
+    write_compact,
+    write_external,
+    write_images,
+    write_linked,
+    write_split,
+    write_subject,
+    write_virtual,
+)
 
 from hmtl.data import open_dataset
 from hmtl.data import rechunk as module
@@ -42,36 +53,8 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def virtual(path: Path) -> None:
-    write_images(path.with_name("other.h5"), patches(COUNT))
-    layout = h5py.VirtualLayout((COUNT, *SIDES, 3), np.uint8)
-    layout[:] = h5py.VirtualSource("other.h5", "face_patch", layout.shape)
-    with h5py.File(path, "w") as file:
-        file.create_virtual_dataset("face_patch", layout)
-
-
-def external(path: Path) -> None:
-    places = [(os.fspath(path.with_name("raw.bin")), 0, h5py.h5f.UNLIMITED)]
-    write_images(path, patches(COUNT), external=places)
-
-
-def compact(path: Path) -> None:
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_layout(h5py.h5d.COMPACT)
-    write_images(path, patches(COUNT), dcpl=properties)
-
-
-def linked(path: Path) -> None:
-    write_images(path.with_name("other.h5"), patches(COUNT))
-    with h5py.File(path, "w") as file:
-        file["face_patch"] = h5py.ExternalLink("other.h5", "/face_patch")
-
-
-def stored(**storage: Any) -> Callable[[Path], None]:
-    def build(path: Path) -> None:
-        write_images(path, patches(COUNT), **storage)
-
-    return build
+def stored(write: Callable[..., object] = write_images, **storage: Any) -> Callable[[Path], object]:
+    return lambda path: write(path, patches(COUNT), **storage)
 
 
 SOURCES = {
@@ -86,10 +69,10 @@ SOURCES = {
     "one image": stored(chunks=IMAGE, compression="lzf"),
     "contiguous": stored(),
     "user block": stored(chunks=(8, *SIDES, 3), userblock_size=512),
-    "virtual": virtual,
-    "external": external,
-    "compact": compact,
-    "linked": linked,
+    "virtual": stored(write_virtual),
+    "external": stored(write_external),
+    "compact": stored(write_compact),
+    "linked": stored(write_linked),
 }
 
 
@@ -211,7 +194,7 @@ def test_all_else_is_copied_as_it_is(tmp_path: Path) -> None:
 def test_values_in_other_files_become_part_of_the_copy(tmp_path: Path) -> None:
     path, target, other = tmp_path / "a.h5", tmp_path / "b.h5", tmp_path / "other.h5"
     labels = angles(COUNT)
-    linked(path)
+    write_linked(path, patches(COUNT))
     with h5py.File(other, "r+") as file:
         file["labels"] = labels
     with h5py.File(path, "r+") as file:
@@ -230,7 +213,7 @@ def test_values_in_other_files_become_part_of_the_copy(tmp_path: Path) -> None:
 
 def test_a_virtual_data_set_without_its_file_is_not_filled_with_zeros(tmp_path: Path) -> None:
     path, target = tmp_path / "a.h5", tmp_path / "b.h5"
-    virtual(path)
+    write_virtual(path, patches(COUNT))
     (tmp_path / "other.h5").unlink()
     with pytest.raises(DataError, match=rf"face_patch needs the file other\.h5, .*: {path}$"):
         rechunk(path, target, quiet)
