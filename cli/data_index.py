@@ -27,7 +27,7 @@ def index(
     from hmtl.data.opening import make_request
 
     started = time.monotonic()
-    known, location = find_layout(root.absolute(), layout)
+    known, location = find_layout(root, layout)
     request = make_request(known, split=split, crop=crop, boxes=boxes)
     indexed = open_columns(known, location, request)
     seconds = time.monotonic() - started

@@ -54,9 +54,11 @@ def fitting_rule(root: Path, crop: str, layout: str | None = None) -> str | None
     """
     from hmtl.data.layouts.registry import find_layout
 
-    known, _ = find_layout(root.absolute(), layout)
-    if not crop or crop in known.crops:
-        return crop or None
+    if not crop:
+        return None
+    known, _ = find_layout(root, layout)
+    if crop in known.crops:
+        return crop
     click.echo(f"{root} has no crop rule {crop!r}: {known.crops[0]!r} is used", err=True)
     return None
 

@@ -39,8 +39,9 @@ def train(
     RunError what went wrong with the run.
     """
     # Kept with the run: a network's numbers mean nothing without it.
-    config = config.updated({"data.convention": config.data.convention or data.convention})
-    data = data.converted(config.data.convention or data.convention)
+    convention = config.data.convention or data.convention
+    config = config.updated({"data.convention": convention})
+    data = data.converted(convention)
     device = choose_device(config.train.device)
     with locked(out), reporter or Reporter() as show:
         state = _previous(out, config, resume=resume, allow_changes=allow_changes)

@@ -78,10 +78,10 @@ def evaluate(
 ) -> dict[str, object]:
     """Return the entry of results.json: plain numbers in degrees and counts.
 
-    Poses are (N, 3) in degrees, both of `convention`. `valid` (N,) is False
-    for samples that could not be read; they are left out under every protocol. "skipped" counts
-    all that were left out, "invalid" the unreadable ones among them; "split" and "boxes" are there
-    where the data set has splits and a choice of boxes.
+    Poses are (N, 3) in degrees, both of `convention`. `valid` (N,) is False for samples that could
+    not be read; they are left out under every protocol. "skipped" counts all that were left out,
+    "invalid" the unreadable ones among them; "split" and "boxes" are there where the data set has
+    splits and a choice of boxes.
     """
     rule = find_protocol(protocol)
     predicted, target = np.asarray(predicted), np.asarray(target)

@@ -49,6 +49,12 @@ def realdata(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return link_tree(Path(os.environ["HMTL_DATA"]), tmp_path_factory.mktemp("realdata"))
 
 
+@pytest.fixture
+def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache folder of the user that is empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(autouse=True)
 def _gpu_if_required(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("gpu") and (reason := _missing("gpu")):

@@ -24,12 +24,9 @@ from hmtl.cli.data import data
 from hmtl.cli.main import run
 from hmtl.data import index, open_dataset
 
+pytestmark = pytest.mark.usefixtures("user_cache")
+
 COMMANDS = ("check", "stats", "index", "rechunk", "synth")
-
-
-@pytest.fixture(autouse=True)
-def _user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture

@@ -14,12 +14,9 @@ from PIL import Image
 
 from hmtl.cli.main import run
 
+pytestmark = pytest.mark.usefixtures("user_cache")
+
 BLOCKS = "▏▎▍▌▋▊▉█"
-
-
-@pytest.fixture(autouse=True)
-def _user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture

@@ -17,12 +17,9 @@ from hmtl.data.layouts import aflw2000
 from hmtl.data.layouts.layout import Request
 from hmtl.data.layouts.scan import Scan, from_rows
 
+pytestmark = pytest.mark.usefixtures("user_cache")
+
 COLUMNS = ("extent", "pose", "face", "box", "subject")
-
-
-@pytest.fixture(autouse=True)
-def _user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rotations import axis_rotation, turn_of
 from scipy import stats
 from scipy.io import loadmat
+from trees import files_of
 
 from hmtl.cli.main import run
 from hmtl.errors import ConfigError, DataError
@@ -46,18 +48,6 @@ def poses_of(root):
     return np.rad2deg(np.array(radians, dtype=np.float64))[:, [1, 0, 2]]
 
 
-def files_of(root):
-    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def axis_rotation(axis, degrees):
-    """Return the rotation about one axis by Rodrigues' formula."""
-    x, y, z = axis
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=np.float64)
-    angle = np.deg2rad(degrees)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
 def kabsch(source, target):
     """Return the rotation that turns points (N, 3) into others best, whatever scale and place."""
     covariance = (target - target.mean(axis=0)).T @ (source - source.mean(axis=0))
@@ -69,12 +59,7 @@ def kabsch(source, target):
 @pytest.mark.parametrize("pose", [(0, 0, 30), (60, -20, 10), (-75, 40, -30), (33, 25, -12)])
 def test_landmarks_are_turned_by_exactly_the_labelled_rotation(pose):
     frontal, turned = render((0, 0, 0)), render(pose, seed=1)
-    yaw, pitch, roll = pose
-    expected = (
-        axis_rotation((1, 0, 0), pitch)
-        @ axis_rotation((0, 1, 0), -yaw)
-        @ axis_rotation((0, 0, 1), roll)
-    )
+    expected = turn_of(pose)
 
     # The identity's stretch comes before the rotation, so both clouds are one rigid body.
     found = kabsch(frontal.points, turned.points)

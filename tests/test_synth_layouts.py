@@ -10,6 +10,8 @@ import numpy as np
 import plain_readers
 import pytest
 from PIL import Image
+from rotations import turn_of
+from trees import files_of
 
 from hmtl import pose as poses
 from hmtl.synth import pose_of, render_dataset
@@ -60,27 +62,6 @@ def render(out, layout, *, count=COUNT, subjects=SUBJECTS, workers=1, **options)
 
 def job_of(layout):
     return Job(layout=layout, count=COUNT, subjects=SUBJECTS, seed=SEED, size=SIZE)
-
-
-def files_of(root):
-    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def axis_rotation(axis, degrees):
-    """Return the rotation about one axis by Rodrigues' formula."""
-    x, y, z = axis
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=np.float64)
-    angle = np.deg2rad(degrees)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
-def turn_of(pose):
-    yaw, pitch, roll = pose
-    return (
-        axis_rotation((1, 0, 0), pitch)
-        @ axis_rotation((0, 1, 0), -yaw)
-        @ axis_rotation((0, 0, 1), roll)
-    )
 
 
 def test_the_plain_readers_know_nothing_of_this_project():

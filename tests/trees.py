@@ -162,3 +162,8 @@ def link_tree(source: Path, target: Path) -> Path:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path)
     return target
+
+
+def files_of(root: Path) -> dict[Path, bytes]:
+    """Return the bytes of all files below a folder, by their paths there."""
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}

@@ -1,6 +1,7 @@
 """The columns that a layout fills and an index keeps."""
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,16 @@ class Columns:
     subjects: tuple[str, ...]
     boxes: str = ""
     """Where the boxes come from, of a layout that has a choice."""
+
+
+def number_names(names: Iterable[str], numbers: dict[str, int]) -> npt.NDArray[np.int32]:
+    """Return the number (N,) of each name; `numbers` holds those given so far, and the new ones."""
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int32)
+
+
+def sample_name(file: str, row: int) -> str:
+    """Return a sample's name: its file, with the number of the image where that holds several."""
+    return file if row < 0 else f"{file}#{row}"
 
 
 def file_extents(sizes: npt.ArrayLike, codecs: npt.ArrayLike) -> npt.NDArray[Any]:

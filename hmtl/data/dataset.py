@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl import pose as poses
-from hmtl.data.columns import COLUMNS, as_column
+from hmtl.data.columns import COLUMNS, as_column, number_names, sample_name
 from hmtl.errors import DataError
 from hmtl.pose import Convention
 
@@ -64,14 +64,8 @@ class Dataset:
 
         Where a file holds several, the number of the image follows: "train/subject0003.h5#17".
         """
-        paths = [self.files[number] for number in self.extent["file"].tolist()]
-        rows = self.extent["row"]
-        if (rows < 0).all():
-            return paths
-        return [
-            path if row < 0 else f"{path}#{row}"
-            for path, row in zip(paths, rows.tolist(), strict=True)
-        ]
+        places = zip(self.extent["file"].tolist(), self.extent["row"].tolist(), strict=True)
+        return [sample_name(self.files[file], row) for file, row in places]
 
     def paths(self) -> list[str]:
         """Return the paths of `files` with the root before them.
@@ -207,4 +201,4 @@ def _merge(
 ) -> npt.NDArray[np.int32]:
     """Number `names`, prefixed with a folder, among those already numbered; return the numbers."""
     prefix = "" if below == PurePosixPath() else f"{below}/"
-    return np.array([numbers.setdefault(prefix + n, len(numbers)) for n in names], dtype=np.int32)
+    return number_names((prefix + name for name in names), numbers)

@@ -31,11 +31,10 @@ def open_dataset(
     `crop` and `split` are a rule and a split of the layout ("" or None for its default), `boxes` a
     published list of face boxes, for layouts without boxes of their own. `names` selects samples:
     their paths below the root, with or without extension, or a text file with one in each line.
-    Raises
-    ConfigError for an argument that the layout does not know and DataError for data that are
+    Raises ConfigError for an argument that the layout does not know and DataError for data that are
     missing or wrong.
     """
-    known, location = find_layout(Path(root).absolute(), layout)
+    known, location = find_layout(Path(root), layout)
     request = make_request(known, split=split, crop=crop, boxes=boxes)
     indexed = open_columns(known, location, request)
     if indexed.reason not in (None, MISSING):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hmtl import _core
 from hmtl.data.checks.findings import Findings
-from hmtl.data.checks.samples import image_keys, sample_name
+from hmtl.data.checks.samples import image_keys, name_of
 from hmtl.data.columns import Columns
 from hmtl.data.parallel import in_order
 
@@ -58,14 +58,14 @@ def inspect_images(
         for number, image in enumerate(images):
             row = int(rows[number])
             sizes[number] = image.height, image.width
-            _note_image(root, sample_name(samples, row), image, findings)
+            _note_image(root, name_of(samples, row), image, findings)
             if not image.failure and image.channels not in _USUAL_COLOURS:
                 colours.setdefault(image.channels, []).append(row)
             if (number + 1) % _SAMPLES_PER_REPORT == 0 or number + 1 == len(rows):
                 on_progress(number + 1, len(rows))
     for channels, members in sorted(colours.items()):
         said = f"{len(members):,} of {len(rows):,} images are {channels}, not the usual colour"
-        findings.note_many("colour", said, [sample_name(samples, row) for row in members])
+        findings.note_many("colour", said, [name_of(samples, row) for row in members])
     return sizes[image_of_sample]
 
 

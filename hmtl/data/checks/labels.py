@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl.data.checks.findings import Findings
-from hmtl.data.checks.samples import sample_name
+from hmtl.data.checks.samples import name_of
 from hmtl.data.columns import Columns
 from hmtl.data.dataset import within_range
 
@@ -32,7 +32,7 @@ def check_boxes(
     ):
         wrong = looked_at & ~_touches(boxes, sizes)
         for row in np.flatnonzero(wrong).tolist():
-            name = sample_name(samples, row)
+            name = name_of(samples, row)
             edges = ", ".join(f"{edge:g}" for edge in boxes[row])
             height, width = sizes[row]
             image = f"an image of {width}×{height} px" if height else "an image"
@@ -59,4 +59,4 @@ def check_poses(samples: Columns, findings: Findings) -> None:
         if rows:
             count = f"{len(rows):,} of {len(samples.pose):,} poses"
             said = f"{count} have an angle beyond ±{limit:.0f}°"
-            findings.note_many("range", said, [sample_name(samples, row) for row in rows])
+            findings.note_many("range", said, [name_of(samples, row) for row in rows])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hmtl.data.columns import EXTENT_DTYPE, Columns
+from hmtl.data.columns import EXTENT_DTYPE, Columns, number_names, sample_name
 
 _NO_SAMPLES = Columns(
     files=(),
@@ -27,7 +27,7 @@ def union(parts: Sequence[Columns]) -> Columns:
     seen = np.empty(0, dtype=np.int64)
     for part in parts:
         extent = part.extent.copy()
-        extent["file"] = _renumbered(part.files, files)[extent["file"]]
+        extent["file"] = number_names(part.files, files)[extent["file"]]
         keys = image_keys(extent)
         new = ~np.isin(keys, seen)
         seen = np.concatenate([seen, keys[new]])
@@ -38,7 +38,7 @@ def union(parts: Sequence[Columns]) -> Columns:
                 pose=part.pose[new],
                 face=part.face[new],
                 box=part.box[new],
-                subject=_renumbered(part.subjects, subjects)[part.subject[new]],
+                subject=number_names(part.subjects, subjects)[part.subject[new]],
                 subjects=(),
             )
         )
@@ -59,12 +59,7 @@ def image_keys(extent: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return (files << 32) + extent["row"].astype(np.int64)
 
 
-def sample_name(samples: Columns, row: int) -> str:
-    """Return the file of a sample, with the number of the image where it holds several."""
-    extent = samples.extent[row]
-    name = samples.files[extent["file"]]
-    return name if extent["row"] < 0 else f"{name}#{extent['row']}"
-
-
-def _renumbered(names: Sequence[str], numbers: dict[str, int]) -> npt.NDArray[np.int32]:
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int32)
+def name_of(samples: Columns, number: int) -> str:
+    """Return the name of a sample."""
+    extent = samples.extent[number]
+    return sample_name(samples.files[extent["file"]], extent["row"])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hmtl import pose
 from hmtl.data import crops
-from hmtl.data.columns import CODEC_OF_SUFFIX, LARGEST, Columns, file_extents
+from hmtl.data.columns import CODEC_OF_SUFFIX, LARGEST, Columns, file_extents, number_names
 from hmtl.data.layouts import calibration, files
 from hmtl.data.layouts.boxes import ListedBox, read_boxes
 from hmtl.data.layouts.files import SampleError
@@ -100,7 +100,7 @@ def _read(root: Path, scan: Scan, request: Request, on_problem: OnProblem) -> Co
     frames = [frames[number] for number in kept]
     people: dict[str, int] = {}
     person = [_PERSON.get(frame.sequence, frame.sequence) for frame in frames]
-    subject = [people.setdefault(name, len(people)) for name in person]
+    subject = number_names(person, people)
     codecs = [files.codec_of(frame.image) for frame in frames]
     return Columns(
         files=tuple(frame.image for frame in frames),
@@ -108,7 +108,7 @@ def _read(root: Path, scan: Scan, request: Request, on_problem: OnProblem) -> Co
         pose=pose.from_camera_matrix(numbers[kept, :3]).astype(np.float32),
         face=faces[kept].astype(np.float32),
         box=boxes[kept],
-        subject=np.asarray(subject, dtype=np.int32),
+        subject=subject,
         subjects=tuple(people),
         boxes=source,
     )

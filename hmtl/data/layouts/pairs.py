@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hmtl.data.columns import Codec, Columns, file_extents
+from hmtl.data.columns import Codec, Columns, file_extents, number_names
 from hmtl.data.crops import FSANET, FSANET_POINTS, Margins, face_box, fsanet_box, hopenet_box
 from hmtl.data.layouts.files import SampleError, image_size, unpaired, unreadable, with_area, wrong
 from hmtl.data.layouts.layout import OnProblem
@@ -65,7 +65,7 @@ def read_pairs(
     samples = [samples[number] for number in kept]
 
     subjects: dict[str, int] = {}
-    subject = [subjects.setdefault(subject_of(s.stem), len(subjects)) for s in samples]
+    subject = number_names((subject_of(sample.stem) for sample in samples), subjects)
     pose_para = np.array([sample.pose_para for sample in samples]).reshape(-1, 7)
     return Columns(
         files=tuple(sample.stem + IMAGE for sample in samples),
@@ -73,7 +73,7 @@ def read_pairs(
         pose=from_pose_para(pose_para).astype(np.float32),
         face=faces[kept].astype(np.float32),
         box=boxes[kept],
-        subject=np.asarray(subject, dtype=np.int32),
+        subject=subject,
         subjects=tuple(subjects),
     )
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hmtl.data.columns import EXTENT_DTYPE, Columns
+from hmtl.data.columns import EXTENT_DTYPE, Columns, sample_name
 from hmtl.data.crops import BOX
 from hmtl.data.layouts.hdf5 import find_dataset, image_extents, open_hdf5, written_rows
 from hmtl.data.layouts.layout import Layout, OnProblem, Problem, Request
@@ -215,7 +215,7 @@ def _read_subject(root: Path, name: str) -> _Subject:
         found = angles[row].tolist() if labelled[row] else "none"
         got = f"got {found}{hint} in row {row} of {path}"
         message = f"{LABELS} must be two angles in radians within ±π, {got}"
-        problems.append(Problem(kind="label", path=f"{name}#{row}", message=message))
+        problems.append(Problem(kind="label", path=sample_name(name, row), message=message))
     pose = from_xgaze(angles[valid]).astype(np.float32)
     return _Subject(extent=extent[valid], pose=pose, problems=problems)
 
