@@ -93,7 +93,11 @@ py::tuple bind_wait(BatchRenderer& renderer, std::uint64_t ticket) {
   }
   py::list bad;
   for (const BadRow& row : result.bad) bad.append(py::make_tuple(row.row, row.reason));
-  return py::make_tuple(bad, result.warnings);
+  py::dict seconds;
+  for (std::size_t stage = 0; stage < kStages; ++stage) {
+    seconds[kStageNames[stage]] = static_cast<double>(result.times[stage]) * 1e-9;
+  }
+  return py::make_tuple(bad, result.warnings, seconds);
 }
 
 void bind_normalize(const Array<std::uint8_t>& rgb, Array<float> out) {
@@ -165,7 +169,8 @@ void bind_render(py::module_& m) {
            py::arg("images").noconvert(), py::arg("permutation").noconvert(),
            py::arg("turns").noconvert(), py::arg("pose").noconvert(), py::arg("settings"),
            "Queue a batch; the arrays must outlive its wait or cancel. Returns a ticket.")
-      .def("wait", &bind_wait, py::arg("ticket"), "([(row, reason)], decoder warnings).")
+      .def("wait", &bind_wait, py::arg("ticket"),
+           "([(row, reason)], decoder warnings, {stage: seconds of all threads}).")
       .def("cancel", &BatchRenderer::cancel, py::arg("ticket"),
            py::call_guard<py::gil_scoped_release>(), "Give a batch up.")
       .def("close", &BatchRenderer::close, py::call_guard<py::gil_scoped_release>(),

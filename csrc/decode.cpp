@@ -157,12 +157,11 @@ void decode(const Encoded& sample, const DecodeOptions& options, Picture& pictur
                               sample.name);
 }
 
-void decode_extent(const FileTable& files, const Extent& extent, const DecodeOptions& options,
-                   std::vector<std::uint8_t>& encoded, Picture& picture) {
-  files.read(extent, encoded);
-  decode({encoded.data(), encoded.size(), extent.codec, extent.height, extent.width,
-          files.name(extent)},
-         options, picture);
+Encoded read_encoded(const FileTable& files, const Extent& extent,
+                     std::vector<std::uint8_t>& bytes) {
+  files.read(extent, bytes);
+  return {bytes.data(),  bytes.size(), extent.codec,
+          extent.height, extent.width, files.name(extent)};
 }
 
 }  // namespace hmtl

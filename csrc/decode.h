@@ -73,8 +73,8 @@ struct DecodeOptions {
 // Decodes a sample into `picture`.
 void decode(const Encoded& sample, const DecodeOptions& options, Picture& picture);
 
-// Reads a sample through `encoded`, which is reused, and decodes it.
-void decode_extent(const FileTable& files, const Extent& extent, const DecodeOptions& options,
-                   std::vector<std::uint8_t>& encoded, Picture& picture);
+// Reads a sample into `bytes`, which is reused and must outlive the result.
+Encoded read_encoded(const FileTable& files, const Extent& extent,
+                     std::vector<std::uint8_t>& bytes);
 
 }  // namespace hmtl

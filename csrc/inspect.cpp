@@ -117,7 +117,7 @@ void inspect(const FileTable& files, const Extent& extent, std::int64_t max_pixe
   options.ignore_exif = true;
   options.max_pixels = max_pixels;
   std::vector<std::uint8_t> encoded;
-  decode_extent(files, extent, options, encoded, picture);
+  decode(read_encoded(files, extent, encoded), options, picture);
 }
 
 std::string source_name(const Picture& picture) {

@@ -46,6 +46,7 @@ void BatchRenderer::render_row(Job& job, int row, int thread) {
   }
   int warnings = 0;
   std::string reason;
+  RenderScratch& scratch = scratch_[static_cast<std::size_t>(thread)];
   if (!cancelled) {
     const BatchRequest& request = job.request;
     const RenderSettings& settings = request.settings;
@@ -57,8 +58,7 @@ void BatchRenderer::render_row(Job& job, int row, int thread) {
                                  request.turns + labels, request.pose + 3 * row};
     try {
       warnings = render_sample(files_, request.extents[static_cast<std::size_t>(row)],
-                               request.params.data() + row * views, settings,
-                               scratch_[static_cast<std::size_t>(thread)], target);
+                               request.params.data() + row * views, settings, scratch, target);
     } catch (const DecodeError& error) {
       reason = error.what();
     } catch (const std::exception& error) {
@@ -66,10 +66,12 @@ void BatchRenderer::render_row(Job& job, int row, int thread) {
       reason = error.what() + (": " + files_.name(extent));
     }
   }
+  const StageTimes times = scratch.clock.take();
   {
     // Notified under the lock: once it is released, `finish` may free the job.
     const std::lock_guard lock(mutex_);
     job.result.warnings += warnings;
+    for (std::size_t stage = 0; stage < kStages; ++stage) job.result.times[stage] += times[stage];
     if (!reason.empty()) job.result.bad.push_back({row, std::move(reason)});
     if (--job.left == 0) done_.notify_all();
   }

@@ -35,6 +35,7 @@ struct BadRow {
 struct BatchResult {
   std::vector<BadRow> bad;  // by row
   int warnings = 0;         // of the decoder, in all rows
+  StageTimes times{};       // of all threads together
 };
 
 // What is rendered depends on the requests alone, never on the number of threads.

@@ -68,14 +68,17 @@ void render_view(const SampleParams& params, const RenderSettings& settings, Ren
     canvas = scratch.canvas.view();
   }
   develop(params, scratch, canvas);
+  scratch.clock.lap(Stage::kCrop);
   if (params.blur) blur(canvas, scratch.filter);
   if (params.down_scale > 0) down_scale(canvas, params.down_scale, scratch.filter);
+  scratch.clock.lap(Stage::kFilter);
   if (params.puzzled) {
     tile(canvas, settings.grid, params.permutation, params.turns, output, permutation, turns);
   } else {
     untiled_labels(settings.grid, permutation, turns);
   }
   cutout(output, params.cutout);
+  scratch.clock.lap(Stage::kTile);
 }
 
 }  // namespace
@@ -84,8 +87,11 @@ int render_sample(const FileTable& files, const Extent& extent, const SamplePara
                   const RenderSettings& settings, RenderScratch& scratch,
                   const RenderTarget& target) {
   const std::size_t views = target.images->size();
-  decode_extent(files, extent, decode_options(params, views, settings), scratch.encoded,
-                scratch.picture);
+  scratch.clock.start();
+  const Encoded sample = read_encoded(files, extent, scratch.encoded);
+  scratch.clock.lap(Stage::kRead);
+  decode(sample, decode_options(params, views, settings), scratch.picture);
+  scratch.clock.lap(Stage::kDecode);
   const std::ptrdiff_t tiles = settings.grid * settings.grid;
   for (std::size_t view = 0; view < views; ++view) {
     const MutableImageView output = {(*target.images)[view] + target.image_offset, settings.size,

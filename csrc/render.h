@@ -9,6 +9,7 @@
 #include "filter.h"
 #include "params.h"
 #include "resample.h"
+#include "stage_clock.h"
 
 namespace hmtl {
 
@@ -38,6 +39,7 @@ struct RenderScratch {
   Image canvas;
   ResampleScratch resample;
   FilterScratch filter;
+  StageClock clock;
 };
 
 // Renders all views of a sample; `params` holds one entry per view. Returns the number of decoder

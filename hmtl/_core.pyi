@@ -69,8 +69,8 @@ class BatchRenderer:
         settings: RenderSettings,
     ) -> int:
         """Queue a batch; the arrays must outlive its wait or cancel. Returns a ticket."""
-    def wait(self, ticket: int) -> tuple[list[tuple[int, str]], int]:
-        """Return ([(row, reason)], decoder warnings)."""
+    def wait(self, ticket: int) -> tuple[list[tuple[int, str]], int, dict[str, float]]:
+        """Return ([(row, reason)], decoder warnings, {stage: seconds of all threads})."""
     def cancel(self, ticket: int) -> None: ...
     def close(self) -> None: ...
 

@@ -1,6 +1,7 @@
 """The loader: the same bytes whatever the company, right labels, order, resuming, errors."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -328,3 +329,16 @@ def test_real_samples_are_the_same_for_any_threads_and_batches(realdata):
         for t, b in [(1, 1), (3, 5), (7, 64)]
     ]
     assert passes[0] == passes[1] == passes[2]
+
+
+def test_stats_say_how_long_each_stage_took(dataset):
+    loader = Loader(dataset, batch_size=4, size=64, num_threads=2)
+    assert loader.stats()["stages"] == {}
+    start = time.perf_counter()
+    list(loader)
+    elapsed = time.perf_counter() - start
+    stages = loader.stats()["stages"]
+    assert list(stages) == ["read", "decode", "crop", "filter", "tile"]
+    assert all(seconds > 0 for seconds in stages.values())
+    assert sum(stages.values()) < 2 * elapsed
+    assert stages["decode"] > stages["read"]

@@ -124,6 +124,7 @@ class Loader:
         self._handed = 0
         self._resume_at = 0
         self._counts = {"batches": 0, "samples": 0, "warnings": 0, "wait_s": 0.0}
+        self._stages: dict[str, float] = {}
         self._about = {"engine": engine, "threads": threads}
         self._bad: dict[int, str] = {}
         self._uploads: deque[tuple[torch.cuda.Event, Batch]] = deque()
@@ -179,13 +180,17 @@ class Loader:
         self._handed = self._resume_at = state["samples"] // self._plan.global_batch
 
     def stats(self) -> dict[str, Any]:
-        """Return counts since the loader was made; `bad` names each sample that failed and why."""
+        """Return counts since the loader was made; `bad` names each sample that failed and why.
+
+        `wait_s` are the seconds that batches were waited for, `stages` those that all threads
+        together spent on reading, decoding and so on.
+        """
         names = self.dataset.name if self._bad else []
         bad = [
             {"index": sample, "name": names[sample], "reason": reason}
             for sample, reason in sorted(self._bad.items())
         ]
-        return {**self._about, **self._counts, "bad": bad}
+        return {**self._about, **self._counts, "stages": {**self._stages}, "bad": bad}
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of an epoch, from a restored position on; then advance the epoch."""
@@ -217,9 +222,9 @@ class Loader:
         epoch: int,
     ) -> Batch:
         start = time.perf_counter()
-        bad, warnings = self._renderer.finish(pending)
+        finished = self._renderer.finish(pending)
         valid = pending.index != PADDING
-        for row, reason in bad:
+        for row, reason in finished.bad:
             if self._on_error == "raise":
                 raise _core.DecodeError(reason)
             self._note_bad(int(pending.index[row]), reason)
@@ -231,7 +236,9 @@ class Loader:
         self._counts["wait_s"] += time.perf_counter() - start
         self._counts["batches"] += 1
         self._counts["samples"] += int(valid.sum())
-        self._counts["warnings"] += warnings
+        self._counts["warnings"] += finished.warnings
+        for stage, seconds in finished.seconds.items():
+            self._stages[stage] = self._stages.get(stage, 0.0) + seconds
         return batch if self._device.type == "cpu" else self._upload(batch)
 
     def _upload(self, batch: Batch) -> Batch:
@@ -260,11 +267,11 @@ class Loader:
         """Put the next readable sample of the order into a row; raise where there is none."""
         for sample in np.roll(order, -position)[1:]:
             other = self._renderer.start(np.array([sample], dtype=np.int64), epoch)
-            bad, _ = self._renderer.finish(other)
-            if not bad:
+            finished = self._renderer.finish(other)
+            if not finished.bad:
                 pending.copy_row(row, other, 0)
                 return
-            self._note_bad(int(sample), bad[0][1])
+            self._note_bad(int(sample), finished.bad[0][1])
         raise _core.DecodeError(
             f"no sample can be read; the first: {next(iter(self._bad.values()))}"
         )

@@ -136,6 +136,18 @@ class Pending:
             getattr(self, name)[row] = getattr(other, name)[other_row]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """What became of a batch."""
+
+    bad: list[tuple[int, str]]
+    """Rows that could not be rendered, and why."""
+    warnings: int
+    """Of the decoder."""
+    seconds: dict[str, float]
+    """By stage, of all threads together."""
+
+
 class Renderer:
     """Renders rows of a dataset on threads of the compiled core, first come, first served."""
 
@@ -197,9 +209,10 @@ class Renderer:
         )
         return pending
 
-    def finish(self, pending: Pending) -> tuple[list[tuple[int, str]], int]:
-        """Wait for a batch; return its bad rows with the reasons, and the decoder's warnings."""
-        return self._core.wait(pending.ticket)
+    def finish(self, pending: Pending) -> Finished:
+        """Wait for a batch."""
+        bad, warnings, seconds = self._core.wait(pending.ticket)
+        return Finished(bad=bad, warnings=warnings, seconds=seconds)
 
     def cancel(self, pending: Pending) -> None:
         """Give a batch up; on return nothing writes to its memory any more."""
