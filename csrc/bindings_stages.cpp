@@ -11,6 +11,7 @@
 
 #include "bindings.h"
 #include "color.h"
+#include "dispatch.h"
 #include "filter.h"
 #include "normalize.h"
 #include "philox.h"
@@ -56,21 +57,50 @@ ColorMatrix to_matrix(const Matrix& matrix) {
   return result;
 }
 
-Pixels bind_crop_resize(const Pixels& image, const std::array<float, 4>& box,
-                        std::pair<int, int> size, int border) {
-  const int channels = image.ndim() == 3 ? static_cast<int>(image.shape(2)) : 1;
-  const ImageView view = image_view(image, channels);
+Plane to_plane(const Pixels& pixels) {
+  const int channels = pixels.ndim() == 3 ? static_cast<int>(pixels.shape(2)) : 1;
+  const ImageView view = image_view(pixels, channels);
   Plane plane;
   plane.pixels.reshape(view.height, view.width, channels);
-  std::memcpy(plane.pixels.row(0), view.data, static_cast<std::size_t>(image.size()));
+  std::memcpy(plane.pixels.row(0), view.data, static_cast<std::size_t>(pixels.size()));
   plane.full_height = view.height;
   plane.full_width = view.width;
+  return plane;
+}
+
+Pixels bind_crop_resize(const Pixels& image, const std::array<float, 4>& box,
+                        std::pair<int, int> size, int border) {
+  const Plane plane = to_plane(image);
+  const int channels = plane.pixels.channels();
   Pixels out({size.first, size.second, channels});
   const MutableImageView dst = {out.mutable_data(), size.first, size.second, channels,
                                 static_cast<std::ptrdiff_t>(size.second) * channels};
   ResampleScratch scratch;
   crop_resize(plane, {box[0], box[1], box[2], box[3]}, static_cast<std::uint8_t>(border), scratch,
               dst);
+  return out;
+}
+
+Pixels bind_develop(const std::vector<Pixels>& planes, const std::array<float, 4>& box,
+                    std::pair<int, int> size, const Matrix& matrix, bool mirrored) {
+  if (planes.size() != 1 && planes.size() != 3) {
+    throw std::invalid_argument("a picture has one plane (RGB) or three (Y, Cb, Cr)");
+  }
+  Picture picture;
+  picture.space = planes.size() == 1 ? ColorSpace::kRgb : ColorSpace::kYcc;
+  for (std::size_t i = 0; i < planes.size(); ++i) {
+    Plane& plane = picture.planes[i];
+    plane = to_plane(planes[i]);
+    if (plane.pixels.channels() != (planes.size() == 1 ? 3 : 1)) {
+      throw std::invalid_argument("an RGB plane has 3 channels, the others one");
+    }
+    if (plane.full_width < picture.planes[0].full_width) plane.scale_x = 0.5F;
+    if (plane.full_height < picture.planes[0].full_height) plane.scale_y = 0.5F;
+  }
+  Pixels out({size.first, size.second, 3});
+  ResampleScratch scratch;
+  develop(picture, {box[0], box[1], box[2], box[3]}, to_matrix(matrix), mirrored, scratch,
+          mutable_view(out));
   return out;
 }
 
@@ -109,7 +139,7 @@ Pixels bind_blur(const Pixels& image) {
 
 Pixels bind_down_scale(const Pixels& image, int side) {
   Pixels out = copy_of(image);
-  FilterScratch scratch;
+  ResampleScratch scratch;
   down_scale(mutable_view(out), side, scratch);
   return out;
 }
@@ -146,6 +176,12 @@ void bind_stages(py::module_& m) {
   m.def("philox", &philox4x32, py::arg("counter"), py::arg("key"), "Philox4x32-10 of one counter.");
   m.def("crop_resize", &bind_crop_resize, py::arg("image"), py::arg("box"), py::arg("size"),
         py::arg("border") = 0, "Crop and antialiased resize to (height, width).");
+  m.def("develop", &bind_develop, py::arg("planes"), py::arg("box"), py::arg("size"),
+        py::arg("matrix"), py::arg("mirrored") = false,
+        "Crop, resize, colour and mirror an RGB plane, or planes Y, Cb, Cr, whose chroma may have "
+        "half the rows or columns.");
+  m.def("use_plain_kernels", &use_plain_kernels, py::arg("plain"),
+        "Run the plain twins of all vector kernels, or no longer.");
   m.def("color_matrix", &bind_color_matrix, py::arg("brightness") = 1.0, py::arg("contrast") = 1.0,
         py::arg("saturation") = 1.0, py::arg("hue") = 0.0, py::arg("grey") = false,
         "int32 (3, 4), 12 bits after the point.");

@@ -1,9 +1,10 @@
 #include "color.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "dispatch.h"
+#include "color_rows.h"
 
 namespace hmtl {
 namespace {
@@ -51,44 +52,10 @@ Matrix3 saturation_hue(double saturation, double hue_degrees) {
   return multiply(from_yiq, multiply(turn, to_yiq));
 }
 
-inline std::uint8_t clip(std::int32_t value) {
-  return static_cast<std::uint8_t>(value < 0 ? 0 : (value > 255 ? 255 : value));
-}
-
-constexpr std::int32_t kHalf = 1 << (kColorBits - 1);
-
-HMTL_CLONES void convert_row(const ColorMatrix& matrix, const std::uint8_t* first,
-                             const std::uint8_t* second, const std::uint8_t* third, int step,
-                             std::uint8_t* out, int width) {
-  const std::int32_t (&m)[3][4] = matrix.m;
-  for (int x = 0; x < width; ++x) {
-    const std::int32_t a = first[x * step], b = second[x * step], c = third[x * step];
-    for (int i = 0; i < 3; ++i) {
-      out[3 * x + i] =
-          clip((m[i][0] * a + m[i][1] * b + m[i][2] * c + m[i][3] + kHalf) >> kColorBits);
-    }
-  }
-}
-
 // Inverse of JFIF's RGB → YCbCr, in 16 bits after the point; chroma is taken about 128.
 constexpr std::int64_t kYccBits = 16;
 constexpr std::int64_t kFromYcc[3][3] = {
     {65536, 0, 91881}, {65536, -22554, -46802}, {65536, 116130, 0}};
-
-ColorMatrix after_ycc(const ColorMatrix& matrix) {
-  ColorMatrix composed;
-  for (int i = 0; i < 3; ++i) {
-    std::int64_t wide[4] = {0, 0, 0, static_cast<std::int64_t>(matrix.m[i][3]) * (1 << kYccBits)};
-    for (int j = 0; j < 3; ++j) {
-      for (int k = 0; k < 3; ++k) wide[j] += matrix.m[i][k] * kFromYcc[k][j];
-    }
-    wide[3] -= 128 * (wide[1] + wide[2]);
-    for (int j = 0; j < 4; ++j) {
-      composed.m[i][j] = static_cast<std::int32_t>((wide[j] + (1 << (kYccBits - 1))) >> kYccBits);
-    }
-  }
-  return composed;
-}
 
 }  // namespace
 
@@ -116,10 +83,32 @@ ColorMatrix color_matrix(double brightness, double contrast, double saturation, 
   return result;
 }
 
+ColorMatrix after_ycc(const ColorMatrix& matrix) {
+  ColorMatrix composed;
+  for (int i = 0; i < 3; ++i) {
+    std::int64_t wide[4] = {0, 0, 0, static_cast<std::int64_t>(matrix.m[i][3]) * (1 << kYccBits)};
+    for (int j = 0; j < 3; ++j) {
+      for (int k = 0; k < 3; ++k) wide[j] += matrix.m[i][k] * kFromYcc[k][j];
+    }
+    wide[3] -= 128 * (wide[1] + wide[2]);
+    for (int j = 0; j < 4; ++j) {
+      composed.m[i][j] = static_cast<std::int32_t>((wide[j] + (1 << (kYccBits - 1))) >> kYccBits);
+    }
+  }
+  return composed;
+}
+
 void apply_color(const ColorMatrix& matrix, MutableImageView rgb) {
+  constexpr int kPixels = 256;  // at a time, their channels apart
+  std::uint8_t channels[3][kPixels];
+  std::uint8_t* const apart[3] = {channels[0], channels[1], channels[2]};
   for (int y = 0; y < rgb.height; ++y) {
-    std::uint8_t* row = rgb.row(y);
-    convert_row(matrix, row, row + 1, row + 2, 3, row, rgb.width);
+    for (int x = 0; x < rgb.width; x += kPixels) {
+      const int width = std::min(kPixels, rgb.width - x);
+      std::uint8_t* const pixels = rgb.row(y) + 3 * x;
+      split_row(pixels, apart, width);
+      color_row(matrix, {apart[0], apart[1], apart[2]}, pixels, width);
+    }
   }
 }
 
@@ -127,7 +116,7 @@ void apply_color_ycc(const ColorMatrix& matrix, ImageView y, ImageView cb, Image
                      MutableImageView rgb) {
   const ColorMatrix composed = after_ycc(matrix);
   for (int row = 0; row < rgb.height; ++row) {
-    convert_row(composed, y.row(row), cb.row(row), cr.row(row), 1, rgb.row(row), rgb.width);
+    color_row(composed, {y.row(row), cb.row(row), cr.row(row)}, rgb.row(row), rgb.width);
   }
 }
 

@@ -25,11 +25,13 @@ struct ColorMatrix {
 ColorMatrix color_matrix(double brightness, double contrast, double saturation, double hue_degrees,
                          bool grey);
 
+// The matrix after JPEG's conversion (JFIF, full-range YCbCr of Rec. 601, to RGB), as one matrix.
+ColorMatrix after_ycc(const ColorMatrix& matrix);
+
 // Applies the matrix to interleaved RGB, in place.
 void apply_color(const ColorMatrix& matrix, MutableImageView rgb);
 
-// Converts planes of JPEG's full-range YCbCr (JFIF, Rec. 601) of one size to interleaved RGB and
-// applies the matrix, as one matrix.
+// Converts planes Y, Cb, Cr of one size to interleaved RGB through `after_ycc` of the matrix.
 void apply_color_ycc(const ColorMatrix& matrix, ImageView y, ImageView cb, ImageView cr,
                      MutableImageView rgb);
 

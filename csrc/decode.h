@@ -45,7 +45,7 @@ struct Plane {
 };
 
 // A decoded picture: one interleaved RGB plane (kRgb), or the planes Y, Cb, Cr as they lie in the
-// file (kYcc). Reused from sample to sample by one thread.
+// file (kYcc), the last two of one grid. Reused from sample to sample by one thread.
 struct Picture {
   int height = 0, width = 0;  // of the whole source image, in pixels
   ColorSpace space = ColorSpace::kRgb;

@@ -10,3 +10,20 @@
 #else
 #define HMTL_CLONES
 #endif
+
+// In front of a function written in AVX2's intrinsics, the twin of a plain one that gives the same
+// bytes; defined where a compiler has them. Such a function is called only if `use_avx2()`.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HMTL_AVX2 __attribute__((target("avx2")))
+#endif
+
+namespace hmtl {
+
+// Whether this processor has AVX2 and nobody asked for the plain kernels.
+bool use_avx2();
+
+// Makes all threads run the plain kernels from now on, or no longer: for tests that hold both
+// equal.
+void use_plain_kernels(bool plain);
+
+}  // namespace hmtl

@@ -56,10 +56,4 @@ void blur(MutableImageView rgb, FilterScratch& scratch) {
   }
 }
 
-void down_scale(MutableImageView rgb, int side, FilterScratch& scratch) {
-  scratch.small.reshape(side, side, 3);
-  resize(rgb, scratch.resample, scratch.small.view());
-  resize(scratch.small.view(), scratch.resample, rgb);
-}
-
 }  // namespace hmtl

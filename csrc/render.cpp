@@ -7,9 +7,6 @@
 namespace hmtl {
 namespace {
 
-// Samples outside the image are black: 0, and 128 for the chroma planes.
-constexpr std::uint8_t kBlack = 0, kNoChroma = 128;
-
 // Side of what a view is rendered at before it is tiled.
 int canvas_side(const SampleParams& params, const RenderSettings& settings) {
   return params.puzzled ? settings.grid * tile_side(settings.size, settings.grid) : settings.size;
@@ -41,24 +38,6 @@ DecodeOptions decode_options(const SampleParams* params, std::size_t views,
   return options;
 }
 
-// Decoded planes to the RGB canvas: crop, resize, mirror, colour.
-void develop(const SampleParams& params, RenderScratch& scratch, MutableImageView canvas) {
-  const Picture& picture = scratch.picture;
-  if (picture.space == ColorSpace::kRgb) {
-    crop_resize(picture.planes[0], params.box, kBlack, scratch.resample, canvas);
-    if (!params.color.is_identity()) apply_color(params.color, canvas);
-  } else {
-    for (int i = 0; i < 3; ++i) {
-      scratch.planes[i].reshape(canvas.height, canvas.width, 1);
-      crop_resize(picture.planes[i], params.box, i == 0 ? kBlack : kNoChroma, scratch.resample,
-                  scratch.planes[i].view());
-    }
-    apply_color_ycc(params.color, scratch.planes[0].view(), scratch.planes[1].view(),
-                    scratch.planes[2].view(), canvas);
-  }
-  if (params.mirror) mirror(canvas);
-}
-
 void render_view(const SampleParams& params, const RenderSettings& settings, RenderScratch& scratch,
                  MutableImageView output, std::int64_t* permutation, std::int64_t* turns) {
   MutableImageView canvas = output;
@@ -67,10 +46,10 @@ void render_view(const SampleParams& params, const RenderSettings& settings, Ren
     scratch.canvas.reshape(side, side, 3);
     canvas = scratch.canvas.view();
   }
-  develop(params, scratch, canvas);
+  develop(scratch.picture, params.box, params.color, params.mirror != 0, scratch.resample, canvas);
   scratch.clock.lap(Stage::kCrop);
   if (params.blur) blur(canvas, scratch.filter);
-  if (params.down_scale > 0) down_scale(canvas, params.down_scale, scratch.filter);
+  if (params.down_scale > 0) down_scale(canvas, params.down_scale, scratch.resample);
   scratch.clock.lap(Stage::kFilter);
   if (params.puzzled) {
     tile(canvas, settings.grid, params.permutation, params.turns, output, permutation, turns);

@@ -35,7 +35,6 @@ struct RenderTarget {
 struct RenderScratch {
   std::vector<std::uint8_t> encoded;
   Picture picture;
-  Image planes[3];
   Image canvas;
   ResampleScratch resample;
   FilterScratch filter;

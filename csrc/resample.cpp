@@ -1,169 +1,78 @@
 #include "resample.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 
-#include "dispatch.h"
-
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#include "color_rows.h"
 
 namespace hmtl {
 namespace {
 
-constexpr std::int32_t kOne = 1 << kWeightBits;
-constexpr std::int32_t kHalf = 1 << (kWeightBits - 1);
+// Samples outside the image are black: 0, and 128 for the chroma planes.
+constexpr std::uint8_t kBlack = 0, kNoChroma = 128;
 
-// The weights of an output sample come in groups of this many, so that the products of a group are
-// one vector operation (16-bit factors, 32-bit sums).
-constexpr int kGroup = 8;
+// The samples of one plane; its first row and column are `top` and `left` of what the taps are for.
+struct Source {
+  ImageView pixels;
+  int top = 0, left = 0;
+};
 
-// Columns that the vertical pass sums at a time, in registers.
-constexpr int kBlock = 64;
+// Room for one interleaved line of the vertical pass, its channels apart, and up to three rows of
+// the horizontal pass.
+struct Lines {
+  std::uint8_t *line, *channels[3], *rows[3];
+};
 
-// Rounds weights so that they sum to kOne exactly; what is missing goes to the largest.
-void quantise(const std::vector<double>& exact, double total, std::vector<std::int32_t>& rounded) {
-  rounded.resize(exact.size());
-  std::int32_t sum = 0;
-  for (std::size_t i = 0; i < exact.size(); ++i) {
-    rounded[i] = static_cast<std::int32_t>(exact[i] / total * kOne + 0.5);
-    sum += rounded[i];
+std::size_t line_bytes(const Columns& columns, int channels) {
+  return static_cast<std::size_t>((columns.taps.end - columns.taps.begin + columns.taps.count) *
+                                  channels) +
+         kLineSlack;
+}
+
+// `longest` bytes hold any line of the vertical pass, `width` samples a row of the output.
+Lines take_lines(std::size_t longest, int width, std::vector<std::uint8_t>& memory) {
+  const auto row = static_cast<std::size_t>(padded(width));
+  if (memory.size() < 4 * longest + 3 * row) memory.resize(4 * longest + 3 * row);
+  Lines lines{};
+  lines.line = memory.data();
+  for (std::size_t c = 0; c < 3; ++c) {
+    lines.channels[c] = memory.data() + (1 + c) * longest;
+    lines.rows[c] = memory.data() + 4 * longest + c * row;
   }
-  *std::max_element(rounded.begin(), rounded.end()) += kOne - sum;
+  return lines;
 }
 
-// One row of samples as the sum of `taps` weighted rows.
-HMTL_CLONES void sum_rows(const std::uint8_t* const* rows, const std::int16_t* weights, int taps,
-                          std::int32_t bias, std::int16_t* line, int count) {
-  std::int32_t sums[kBlock];
-  for (int x = 0; x < count; x += kBlock) {
-    const int width = std::min(kBlock, count - x);
-    for (int i = 0; i < kBlock; ++i) sums[i] = bias;
-    for (int k = 0; k < taps; ++k) {
-      const std::int32_t weight = weights[k];
-      const std::uint8_t* row = rows[k] + x;
-      if (width == kBlock) {
-        for (int i = 0; i < kBlock; ++i) sums[i] += weight * row[i];
-      } else {
-        for (int i = 0; i < width; ++i) sums[i] += weight * row[i];
-      }
-    }
-    for (int i = 0; i < width; ++i) line[x + i] = static_cast<std::int16_t>(sums[i] >> kWeightBits);
+// Row `y` of the output, its channels apart.
+void resample_row(const Source& src, const Grids& grids, int y, std::vector<WeightedRow>& rows,
+                  const Lines& lines, std::uint8_t* const* out) {
+  const Taps& taps = grids.rows;
+  const Columns& columns = grids.columns;
+  const int channels = src.pixels.channels, width = columns.taps.end - columns.taps.begin;
+  rows.resize(static_cast<std::size_t>(taps.count) + 1);
+  const std::int16_t* weights = taps.weights_of(y);
+  const std::ptrdiff_t skipped = (columns.taps.begin - src.left) * channels;
+  int count = 0;
+  for (int k = 0; k < taps.count; ++k) {
+    if (weights[k] == 0) continue;
+    const int row = taps.first[static_cast<std::size_t>(y)] + k - src.top;
+    rows[static_cast<std::size_t>(count++)] = {src.pixels.row(row) + skipped, weights[k]};
   }
-}
-
-HMTL_CLONES void split_channels(const std::int16_t* line, std::int16_t* planes, int width,
-                                std::ptrdiff_t plane_stride) {
-  for (int x = 0; x < width; ++x) {
-    for (int c = 0; c < 3; ++c) planes[c * plane_stride + x] = line[3 * x + c];
-  }
-}
-
-// Sums of `stride` products, one after the other.
-std::int32_t dot(const std::int16_t* samples, const std::int16_t* weights, int stride) {
-  std::int32_t sum = 0;
-  for (int k = 0; k < stride; ++k) sum += samples[k] * weights[k];
-  return sum;
-}
-
-#ifdef __SSE2__
-// The same for four output samples at once: compilers do not find the pairwise product-sum
-// (pmaddwd) in the plain loop. Every x86-64 has it.
-__m128i multiply_group(const std::int16_t* samples, const std::int16_t* weights) {
-  const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(samples));
-  const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(weights));
-  return _mm_madd_epi16(a, b);
-}
-
-__m128i dot_groups(const std::int16_t* samples, const std::int16_t* weights, int stride) {
-  __m128i sum = multiply_group(samples, weights);
-  for (int k = kGroup; k < stride; k += kGroup) {
-    sum = _mm_add_epi32(sum, multiply_group(samples + k, weights + k));
-  }
-  return sum;
-}
-
-void sum_four(const std::int16_t* const* samples, const std::int16_t* weights, int stride,
-              const std::int32_t* bias, std::uint8_t* bytes) {
-  const __m128i a = dot_groups(samples[0], weights, stride);
-  const __m128i b = dot_groups(samples[1], weights + stride, stride);
-  const __m128i c = dot_groups(samples[2], weights + 2 * stride, stride);
-  const __m128i d = dot_groups(samples[3], weights + 3 * stride, stride);
-  const __m128i ab = _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
-  const __m128i cd = _mm_add_epi32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
-  const __m128i sums = _mm_add_epi32(_mm_unpacklo_epi64(ab, cd), _mm_unpackhi_epi64(ab, cd));
-  const __m128i biases = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bias));
-  const __m128i rounded = _mm_srai_epi32(_mm_add_epi32(sums, biases), kWeightBits);
-  const __m128i words = _mm_packs_epi32(rounded, rounded);
-  const std::int32_t packed = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
-  std::memcpy(bytes, &packed, 4);
-}
-#else
-void sum_four(const std::int16_t* const* samples, const std::int16_t* weights, int stride,
-              const std::int32_t* bias, std::uint8_t* bytes) {
-  for (int i = 0; i < 4; ++i) {
-    const std::int32_t sum = dot(samples[i], weights + i * stride, stride) + bias[i];
-    bytes[i] = static_cast<std::uint8_t>(sum >> kWeightBits);
-  }
-}
-#endif
-
-// One row of one channel, written to every `step`-th byte of `out`. `line` begins with the sample
-// `taps.begin`; up to `stride` samples beyond the last one are read, with weight 0.
-void sum_columns(const std::int16_t* line, const Taps& taps, std::uint8_t* out, int width,
-                 int step) {
-  const std::int32_t *first = taps.first.data(), *bias = taps.bias.data();
-  const std::int16_t* weights = taps.weights.data();
-  const std::int16_t* origin = line - taps.begin;
-  int x = 0;
-  for (; x + 4 <= width; x += 4) {
-    const std::int16_t* samples[4] = {origin + first[x], origin + first[x + 1],
-                                      origin + first[x + 2], origin + first[x + 3]};
-    std::uint8_t bytes[4];
-    sum_four(samples, weights + static_cast<std::ptrdiff_t>(x) * taps.stride, taps.stride, bias + x,
-             bytes);
-    for (int i = 0; i < 4; ++i) out[(x + i) * step] = bytes[i];
-  }
-  for (; x < width; ++x) {
-    const std::int32_t sum =
-        dot(origin + first[x], weights + static_cast<std::ptrdiff_t>(x) * taps.stride, taps.stride);
-    out[x * step] = static_cast<std::uint8_t>((sum + bias[x]) >> kWeightBits);
+  sum_rows(rows.data(), count, taps.bias[static_cast<std::size_t>(y)], lines.line,
+           width * channels);
+  if (columns.step == channels) {
+    for (int c = 0; c < channels; ++c) sum_columns(lines.line + c, columns, out[c]);
+  } else {
+    split_row(lines.line, lines.channels, width);
+    for (int c = 0; c < channels; ++c) sum_columns(lines.channels[c], columns, out[c]);
   }
 }
 
-// `src` holds the rows from `top` and the columns from `left` on of what the taps were made for.
-void resample(ImageView src, int top, int left, const Taps& rows, const Taps& columns,
-              std::vector<std::int16_t>& lines, MutableImageView dst) {
-  const int channels = dst.channels;
-  const int width = columns.end - columns.begin, count = width * channels;
-  const std::ptrdiff_t plane_stride = width + columns.stride;
-  // The interleaved row of the vertical pass, then the channels apart; zeros behind each.
-  const std::ptrdiff_t row_space = count + columns.stride;
-  lines.assign(static_cast<std::size_t>(row_space + 3 * plane_stride), 0);
-  std::int16_t* line = lines.data();
-  std::int16_t* planes = channels == 3 ? line + row_space : line;
-  std::vector<const std::uint8_t*> sources(static_cast<std::size_t>(rows.stride));
-  std::vector<std::int16_t> weights(sources.size());
-  for (int y = 0; y < dst.height; ++y) {
-    int taps = 0;
-    for (int k = 0; k < rows.stride; ++k) {
-      const std::int16_t weight = rows.weights[static_cast<std::size_t>(y * rows.stride + k)];
-      if (weight == 0) continue;
-      const int row = rows.first[static_cast<std::size_t>(y)] + k - top;
-      sources[static_cast<std::size_t>(taps)] = src.row(row) + (columns.begin - left) * channels;
-      weights[static_cast<std::size_t>(taps++)] = weight;
-    }
-    sum_rows(sources.data(), weights.data(), taps, rows.bias[static_cast<std::size_t>(y)], line,
-             count);
-    if (channels == 3) split_channels(line, planes, width, plane_stride);
-    for (int c = 0; c < channels; ++c) {
-      sum_columns(planes + c * plane_stride, columns, dst.row(y) + c, dst.width, channels);
-    }
-  }
+// Completes grids whose taps are made, for sources with so many channels.
+void prepare(int channels, bool mirrored, Grids& grids) {
+  prepare_columns(channels, mirrored, grids.columns);
+  if (channels > 1 && grids.columns.pairs == 0) prepare_columns(1, mirrored, grids.columns);
 }
 
 void check_held(const Taps& taps, int first, int count, const char* what) {
@@ -172,104 +81,126 @@ void check_held(const Taps& taps, int first, int count, const char* what) {
   }
 }
 
-// Puts the weights of one output sample into its place; those outside the image go to the bias.
-void place_weights(Taps& taps, int sample, double position,
-                   const std::vector<std::int32_t>& rounded) {
-  std::int16_t* weights = taps.weights.data() + static_cast<std::ptrdiff_t>(sample) * taps.stride;
-  std::int32_t first = taps.begin, bias = kHalf;
-  int count = 0, used = 0;
-  for (const std::int32_t weight : rounded) {
-    const double at = position++;
-    if (at < 0 || at >= taps.length) {
-      bias += weight * taps.border;
-    } else if (weight != 0 || count > 0) {
-      if (count == 0) first = static_cast<std::int32_t>(at);
-      weights[count++] = static_cast<std::int16_t>(weight);
-      if (weight != 0) used = count;
+// The samples of a plane for grids that were made for it, or for a plane of the same grid.
+Source source_of(const Plane& plane, const Grids& grids) {
+  const ImageView pixels = plane.pixels.view();
+  check_held(grids.rows, plane.top, pixels.height, "rows");
+  check_held(grids.columns.taps, plane.left, pixels.width, "columns");
+  return {pixels, plane.top, plane.left};
+}
+
+Source make_grids(const Plane& plane, const Box& box, std::uint8_t border, bool mirrored,
+                  int height, int width, Grids& grids) {
+  make_taps(static_cast<double>(box.y0) * plane.scale_y,
+            static_cast<double>(box.y1) * plane.scale_y, plane.full_height, height, border,
+            grids.rows);
+  make_taps(static_cast<double>(box.x0) * plane.scale_x,
+            static_cast<double>(box.x1) * plane.scale_x, plane.full_width, width, border,
+            grids.columns.taps);
+  prepare(plane.pixels.channels(), mirrored, grids);
+  return source_of(plane, grids);
+}
+
+// The same for a whole square image.
+Source make_square_grids(ImageView src, int side, Grids& grids) {
+  make_taps(0, src.height, src.height, side, kBlack, grids.rows);
+  grids.columns.taps = grids.rows;
+  prepare(src.channels, false, grids);
+  return {src, 0, 0};
+}
+
+void develop_rgb(const Picture& picture, const Box& box, const ColorMatrix& color, bool mirrored,
+                 ResampleScratch& scratch, MutableImageView rgb) {
+  Grids& grids = scratch.grids[0];
+  const Source src =
+      make_grids(picture.planes[0], box, kBlack, mirrored, rgb.height, rgb.width, grids);
+  const Lines lines = take_lines(line_bytes(grids.columns, 3), rgb.width, scratch.lines);
+  const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
+  const bool is_identity = color.is_identity();
+  for (int y = 0; y < rgb.height; ++y) {
+    resample_row(src, grids, y, scratch.rows, lines, lines.rows);
+    if (is_identity) {
+      join_row(rows, rgb.row(y), rgb.width);
+    } else {
+      color_row(color, rows, rgb.row(y), rgb.width);
     }
   }
-  taps.first[static_cast<std::size_t>(sample)] = first;
-  taps.bias[static_cast<std::size_t>(sample)] = bias;
-  if (used == 0) return;
-  taps.begin = taps.begin < taps.end ? std::min(taps.begin, first) : first;
-  taps.end = std::max(taps.end, first + used);
+}
+
+void develop_ycc(const Picture& picture, const Box& box, const ColorMatrix& color, bool mirrored,
+                 ResampleScratch& scratch, MutableImageView rgb) {
+  Grids &luma = scratch.grids[0], &chroma = scratch.grids[1];
+  const Plane(&planes)[3] = picture.planes;
+  const int height = rgb.height, width = rgb.width;
+  const Source sources[3] = {make_grids(planes[0], box, kBlack, mirrored, height, width, luma),
+                             make_grids(planes[1], box, kNoChroma, mirrored, height, width, chroma),
+                             source_of(planes[2], chroma)};
+  const std::size_t longest = std::max(line_bytes(luma.columns, 1), line_bytes(chroma.columns, 1));
+  const Lines lines = take_lines(longest, rgb.width, scratch.lines);
+  const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
+  const ColorMatrix composed = after_ycc(color);
+  for (int y = 0; y < rgb.height; ++y) {
+    for (int i = 0; i < 3; ++i) {
+      resample_row(sources[i], i == 0 ? luma : chroma, y, scratch.rows, lines, lines.rows + i);
+    }
+    color_row(composed, rows, rgb.row(y), rgb.width);
+  }
 }
 
 }  // namespace
 
-void make_taps(double from, double to, int length, int out, int border, Taps& taps) {
-  if (taps.from == from && taps.to == to && taps.length == length && taps.out == out &&
-      taps.border == border) {
-    return;
-  }
-  if (!(from < to) || !std::isfinite(from) || !std::isfinite(to)) {
-    throw std::invalid_argument("a crop must have x0 < x1 and y0 < y1, got " +
-                                std::to_string(from) + " … " + std::to_string(to));
-  }
-  const double scale = (to - from) / out;
-  const double support = std::max(1.0, scale);
-  if (support > kMaxReach) {
-    throw std::invalid_argument("a crop may have " + std::to_string(kMaxReach) +
-                                " pixels for each output pixel, got " + std::to_string(scale));
-  }
-  const double canvas_first = std::min(0.0, std::floor(from));
-  const double canvas_last = std::max(static_cast<double>(length), std::ceil(to));
-  const int most = static_cast<int>(std::ceil(support)) * 2 + 1;
-  const auto samples = static_cast<std::size_t>(out);
-  taps.stride = (most + kGroup - 1) / kGroup * kGroup;
-  taps.first.assign(samples, 0);
-  taps.bias.assign(samples, 0);
-  taps.weights.assign(samples * static_cast<std::size_t>(taps.stride), 0);
-  taps.begin = taps.end = 0;
-  taps.from = from;
-  taps.to = to;
-  taps.length = length;
-  taps.border = border;
-  taps.out = 0;  // until they are whole
-
-  std::vector<double> exact;
-  std::vector<std::int32_t> rounded;
-  for (int i = 0; i < out; ++i) {
-    const double centre = from + (i + 0.5) * scale;
-    const double first = std::max(canvas_first, std::floor(centre - support + 0.5));
-    const double last = std::min(canvas_last, std::floor(centre + support + 0.5));
-    exact.clear();
-    double total = 0;
-    for (double position = first; position < last; ++position) {
-      const double weight = std::max(0.0, 1.0 - std::abs(position + 0.5 - centre) / support);
-      exact.push_back(weight);
-      total += weight;
-    }
-    quantise(exact, total, rounded);
-    place_weights(taps, i, first, rounded);
-  }
-  // Samples that read nothing must still point into the row.
-  for (std::int32_t& first : taps.first)
-    first = std::clamp(first, taps.begin, std::max(taps.begin, taps.end));
-  taps.out = out;
-}
-
 void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, ResampleScratch& scratch,
                  MutableImageView dst) {
-  const ImageView src = plane.pixels.view();
-  if (src.channels != dst.channels || (dst.channels != 1 && dst.channels != 3)) {
+  if (plane.pixels.channels() != dst.channels || (dst.channels != 1 && dst.channels != 3)) {
     throw std::invalid_argument("crop_resize needs 1 or 3 channels, the same on both sides");
   }
-  make_taps(static_cast<double>(box.y0) * plane.scale_y,
-            static_cast<double>(box.y1) * plane.scale_y, plane.full_height, dst.height, border,
-            scratch.rows);
-  make_taps(static_cast<double>(box.x0) * plane.scale_x,
-            static_cast<double>(box.x1) * plane.scale_x, plane.full_width, dst.width, border,
-            scratch.columns);
-  check_held(scratch.rows, plane.top, src.height, "rows");
-  check_held(scratch.columns, plane.left, src.width, "columns");
-  resample(src, plane.top, plane.left, scratch.rows, scratch.columns, scratch.lines, dst);
+  Grids& grids = scratch.grids[0];
+  const Source src = make_grids(plane, box, border, false, dst.height, dst.width, grids);
+  const Lines lines = take_lines(line_bytes(grids.columns, dst.channels), dst.width, scratch.lines);
+  for (int y = 0; y < dst.height; ++y) {
+    resample_row(src, grids, y, scratch.rows, lines, lines.rows);
+    if (dst.channels == 3) {
+      join_row({lines.rows[0], lines.rows[1], lines.rows[2]}, dst.row(y), dst.width);
+    } else {
+      std::memcpy(dst.row(y), lines.rows[0], static_cast<std::size_t>(dst.width));
+    }
+  }
 }
 
-void resize(ImageView src, ResampleScratch& scratch, MutableImageView dst) {
-  make_taps(0, src.height, src.height, dst.height, 0, scratch.rows);
-  make_taps(0, src.width, src.width, dst.width, 0, scratch.columns);
-  resample(src, 0, 0, scratch.rows, scratch.columns, scratch.lines, dst);
+void develop(const Picture& picture, const Box& box, const ColorMatrix& color, bool mirrored,
+             ResampleScratch& scratch, MutableImageView rgb) {
+  if (picture.space == ColorSpace::kRgb) {
+    develop_rgb(picture, box, color, mirrored, scratch, rgb);
+  } else {
+    develop_ycc(picture, box, color, mirrored, scratch, rgb);
+  }
+}
+
+void down_scale(MutableImageView rgb, int side, ResampleScratch& scratch) {
+  if (rgb.height != rgb.width) throw std::invalid_argument("down_scale needs a square image");
+  Grids &down = scratch.grids[0], &up = scratch.grids[1];
+  Image& small = scratch.small;
+  // Its channels one below the other, their rows with room for whole blocks.
+  small.reshape(3 * side, padded(side), 1);
+  ImageView channels[3];
+  for (int c = 0; c < 3; ++c) {
+    channels[c] = {small.row(c * side), side, side, 1, small.stride()};
+  }
+  const Source src = make_square_grids(rgb, side, down);
+  make_square_grids(channels[0], rgb.width, up);
+  const std::size_t longest = std::max(line_bytes(down.columns, 3), line_bytes(up.columns, 1));
+  const Lines lines = take_lines(longest, std::max(side, rgb.width), scratch.lines);
+  for (int y = 0; y < side; ++y) {
+    std::uint8_t* const out[3] = {small.row(y), small.row(side + y), small.row(2 * side + y)};
+    resample_row(src, down, y, scratch.rows, lines, out);
+  }
+  const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
+  for (int y = 0; y < rgb.height; ++y) {
+    for (int c = 0; c < 3; ++c) {
+      resample_row({channels[c], 0, 0}, up, y, scratch.rows, lines, lines.rows + c);
+    }
+    join_row(rows, rgb.row(y), rgb.width);
+  }
 }
 
 }  // namespace hmtl

@@ -132,6 +132,21 @@ def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]: ...
 def crop_resize(
     image: _Pixels, box: Sequence[float], size: tuple[int, int], border: int = 0
 ) -> _Pixels: ...
+def develop(
+    planes: Sequence[_Pixels],
+    box: Sequence[float],
+    size: tuple[int, int],
+    matrix: _Matrix,
+    mirrored: bool = False,
+) -> _Pixels:
+    """Crop, resize, colour and mirror an RGB plane, or planes Y, Cb, Cr.
+
+    Cb and Cr may have half the rows or columns of Y.
+    """
+
+def use_plain_kernels(plain: bool) -> None:
+    """Run the plain twins of all vector kernels, or no longer."""
+
 def color_matrix(
     brightness: float = 1.0,
     contrast: float = 1.0,

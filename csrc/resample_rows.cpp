@@ -1,0 +1,218 @@
+#include "resample_rows.h"
+
+#include <algorithm>
+
+#include "dispatch.h"
+
+#ifdef HMTL_AVX2
+#include <immintrin.h>
+#endif
+
+// Note [Columns in AVX2]
+// A block of 32 output samples is four vectors of 8 sums. The low half of vector k has the samples
+// 4k … 4k + 3 and the high half those 16 further on, so that packing the four to bytes puts them in
+// order. The inputs of 4 neighbouring samples lie close together: one load of 16 bytes from the
+// place of the first of them holds a pair of taps of all four, `picks` brings the pairs into place
+// as 16-bit numbers, and one instruction multiplies and adds the two of each pair. The next pair of
+// taps is two steps further on for all four, so that the same picks serve. Where a window of 16
+// bytes is too short (more than 4.6 samples for each output sample), the plain loop does it:
+// decoding so many samples costs far more than summing them.
+
+namespace hmtl {
+namespace {
+
+constexpr int kWindow = 16;           // bytes of one load
+constexpr int kGroup = 4;             // output samples that share a window
+constexpr std::uint8_t kZero = 0x80;  // in `picks`: no byte
+
+// The output sample, in the order of the taps, that is written to place `i` of the row.
+int sample_at(const Columns& columns, int i) {
+  return columns.mirrored ? columns.taps.out - 1 - i : i;
+}
+
+void sum_rows_plain(const WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t* line,
+                    int count) {
+  constexpr int kSums = 64;
+  std::int32_t sums[kSums];
+  for (int x = 0; x < count; x += kSums) {
+    const int width = std::min(kSums, count - x);
+    std::fill_n(sums, kSums, bias);
+    for (int k = 0; k < row_count; ++k) {
+      const std::uint8_t* row = rows[k].row + x;
+      for (int i = 0; i < width; ++i) sums[i] += rows[k].weight * row[i];
+    }
+    for (int i = 0; i < width; ++i) line[x + i] = static_cast<std::uint8_t>(sums[i] >> kWeightBits);
+  }
+}
+
+void sum_columns_plain(const std::uint8_t* line, const Columns& columns, std::uint8_t* out) {
+  const Taps& taps = columns.taps;
+  for (int i = 0; i < taps.out; ++i) {
+    const int sample = sample_at(columns, i);
+    const std::uint8_t* samples =
+        line + (taps.first[static_cast<std::size_t>(sample)] - taps.begin) * columns.step;
+    const std::int16_t* weights = taps.weights_of(sample);
+    std::int32_t sum = taps.bias[static_cast<std::size_t>(sample)];
+    for (int k = 0; k < taps.count; ++k) sum += samples[k * columns.step] * weights[k];
+    out[i] = static_cast<std::uint8_t>(sum >> kWeightBits);
+  }
+}
+
+#ifdef HMTL_AVX2
+
+HMTL_AVX2 inline __m256i load(const void* at) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(at));
+}
+
+// 32 columns as words: the sums of one pair of rows are one multiplication of interleaved samples.
+// With kPairs = 0 there are `pair_count` pairs.
+template <int kPairs>
+HMTL_AVX2 void sum_pairs(const WeightedRow* rows, int pair_count, std::int32_t bias,
+                         std::uint8_t* line, int count) {
+  constexpr int kColumns = 32;
+  const __m256i zero = _mm256_setzero_si256(), biases = _mm256_set1_epi32(bias);
+  for (int x = 0;;) {
+    __m256i a = biases, b = biases, c = biases, d = biases;
+    for (int k = 0; k < 2 * (kPairs > 0 ? kPairs : pair_count); k += 2) {
+      const __m256i weights = _mm256_set1_epi32(rows[k].weight | rows[k + 1].weight << 16);
+      const __m256i upper = load(rows[k].row + x), lower = load(rows[k + 1].row + x);
+      const __m256i low = _mm256_unpacklo_epi8(upper, lower);
+      const __m256i high = _mm256_unpackhi_epi8(upper, lower);
+      a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_unpacklo_epi8(low, zero), weights));
+      b = _mm256_add_epi32(b, _mm256_madd_epi16(_mm256_unpackhi_epi8(low, zero), weights));
+      c = _mm256_add_epi32(c, _mm256_madd_epi16(_mm256_unpacklo_epi8(high, zero), weights));
+      d = _mm256_add_epi32(d, _mm256_madd_epi16(_mm256_unpackhi_epi8(high, zero), weights));
+    }
+    const __m256i ab =
+        _mm256_packs_epi32(_mm256_srai_epi32(a, kWeightBits), _mm256_srai_epi32(b, kWeightBits));
+    const __m256i cd =
+        _mm256_packs_epi32(_mm256_srai_epi32(c, kWeightBits), _mm256_srai_epi32(d, kWeightBits));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(line + x), _mm256_packus_epi16(ab, cd));
+    if (x + kColumns >= count) return;
+    x = std::min(x + kColumns, count - kColumns);  // the last block overlaps the one before
+  }
+}
+
+HMTL_AVX2 void sum_rows_avx2(WeightedRow* rows, int row_count, std::int32_t bias,
+                             std::uint8_t* line, int count) {
+  if (row_count % 2 != 0) rows[row_count] = {rows[row_count - 1].row, 0};
+  switch ((row_count + 1) / 2) {
+    case 1:
+      return sum_pairs<1>(rows, 1, bias, line, count);
+    case 2:
+      return sum_pairs<2>(rows, 2, bias, line, count);
+    default:
+      return sum_pairs<0>(rows, (row_count + 1) / 2, bias, line, count);
+  }
+}
+
+// Vector `k` of all blocks; its two halves begin at two places.
+template <int kPairs>
+HMTL_AVX2 __m256i sum_vector(const std::uint8_t* line, const Columns& columns, std::ptrdiff_t k) {
+  const int pairs = kPairs > 0 ? kPairs : columns.pairs;
+  const std::uint8_t* low = line + columns.places[static_cast<std::size_t>(2 * k)];
+  const std::uint8_t* high = line + columns.places[static_cast<std::size_t>(2 * k + 1)];
+  const __m256i picks = load(columns.picks.data() + k * 32);
+  const std::int16_t* weights = columns.weights.data() + k * 16 * pairs;
+  __m256i sum = load(columns.biases.data() + k * 8);
+  for (int pair = 0; pair < pairs; ++pair) {
+    const std::ptrdiff_t further = 2 * pair * columns.step;
+    const __m256i window = _mm256_inserti128_si256(
+        _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low + further))),
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(high + further)), 1);
+    const __m256i samples = _mm256_shuffle_epi8(window, picks);
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(samples, load(weights + 16 * pair)));
+  }
+  return _mm256_srai_epi32(sum, kWeightBits);
+}
+
+template <int kPairs>
+HMTL_AVX2 void sum_blocks(const std::uint8_t* line, const Columns& columns, std::uint8_t* out) {
+  for (int x = 0, k = 0; x < columns.taps.out; x += kColumnBlock, k += 4) {
+    const __m256i ab = _mm256_packs_epi32(sum_vector<kPairs>(line, columns, k),
+                                          sum_vector<kPairs>(line, columns, k + 1));
+    const __m256i cd = _mm256_packs_epi32(sum_vector<kPairs>(line, columns, k + 2),
+                                          sum_vector<kPairs>(line, columns, k + 3));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + x), _mm256_packus_epi16(ab, cd));
+  }
+}
+
+HMTL_AVX2 void sum_columns_avx2(const std::uint8_t* line, const Columns& columns,
+                                std::uint8_t* out) {
+  switch (columns.pairs) {
+    case 1:
+      return sum_blocks<1>(line, columns, out);
+    case 2:
+      return sum_blocks<2>(line, columns, out);
+    default:
+      return sum_blocks<0>(line, columns, out);
+  }
+}
+
+#endif
+
+// Places the four samples that are written from `i` on as half `half` of a vector. Returns false
+// where a window is too short for them.
+bool place_group(int i, std::size_t half, Columns& columns) {
+  const Taps& taps = columns.taps;
+  if (i >= taps.out) return true;
+  int first = taps.end;
+  for (int j = i; j < std::min(i + kGroup, taps.out); ++j) {
+    first = std::min(first, taps.first[static_cast<std::size_t>(sample_at(columns, j))]);
+  }
+  columns.places[half] = (first - taps.begin) * columns.step;
+  for (int j = 0; j < std::min(kGroup, taps.out - i); ++j) {
+    const int sample = sample_at(columns, i + j);
+    const std::size_t lane = half * kGroup + static_cast<std::size_t>(j);
+    const int place = (taps.first[static_cast<std::size_t>(sample)] - first) * columns.step;
+    if (place + columns.step >= kWindow) return false;
+    columns.picks[4 * lane] = static_cast<std::uint8_t>(place);
+    columns.picks[4 * lane + 2] = static_cast<std::uint8_t>(place + columns.step);
+    columns.biases[lane] = taps.bias[static_cast<std::size_t>(sample)];
+    const std::int16_t* weights = taps.weights_of(sample);
+    for (int k = 0; k < std::min(2 * columns.pairs, taps.stride); ++k) {
+      const std::size_t vector =
+          half / 2 * static_cast<std::size_t>(columns.pairs) + static_cast<std::size_t>(k / 2);
+      columns.weights[16 * vector + 2 * (lane % 8) + static_cast<std::size_t>(k % 2)] = weights[k];
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+void sum_rows(WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t* line, int count) {
+#ifdef HMTL_AVX2
+  if (count >= 32 && use_avx2()) return sum_rows_avx2(rows, row_count, bias, line, count);
+#endif
+  sum_rows_plain(rows, row_count, bias, line, count);
+}
+
+void prepare_columns(int step, bool mirrored, Columns& columns) {
+  columns.step = step;
+  columns.mirrored = mirrored;
+  columns.pairs = std::max(1, (columns.taps.count + 1) / 2);
+  const auto samples = static_cast<std::size_t>(padded(columns.taps.out));
+  columns.places.assign(samples / kGroup, 0);
+  columns.biases.assign(samples, 0);
+  columns.picks.assign(4 * samples, kZero);
+  columns.weights.assign(2 * samples * static_cast<std::size_t>(columns.pairs), 0);
+  // See Note [Columns in AVX2]: group g of a block is half g / 4 of its vector g % 4.
+  for (std::size_t group = 0; group < samples / kGroup; ++group) {
+    const std::size_t in_block = group % 8;
+    const std::size_t half = group - in_block + 2 * (in_block % 4) + in_block / 4;
+    if (!place_group(static_cast<int>(group) * kGroup, half, columns)) {
+      columns.pairs = 0;
+      return;
+    }
+  }
+}
+
+void sum_columns(const std::uint8_t* line, const Columns& columns, std::uint8_t* out) {
+#ifdef HMTL_AVX2
+  if (columns.pairs > 0 && use_avx2()) return sum_columns_avx2(line, columns, out);
+#endif
+  sum_columns_plain(line, columns, out);
+}
+
+}  // namespace hmtl

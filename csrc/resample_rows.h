@@ -1,0 +1,51 @@
+// The two passes of resampling, a row at a time. Each has a plain twin and one for AVX2, which give
+// the same bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "taps.h"
+
+namespace hmtl {
+
+// Output samples that the horizontal pass writes together: rows it writes have room for a multiple.
+constexpr int kColumnBlock = 32;
+
+constexpr int padded(int width) { return (width + kColumnBlock - 1) / kColumnBlock * kColumnBlock; }
+
+// Bytes that the horizontal pass may read behind the last one that counts.
+constexpr std::size_t kLineSlack = 64;
+
+// A row of the input and its weight in a row of the output.
+struct WeightedRow {
+  const std::uint8_t* row;
+  std::int32_t weight;
+};
+
+// Vertical pass: line[x] = (sum of weight · row[x] + bias) >> kWeightBits for x < count. The sum
+// must lie in 0 … 255, with kWeightBits bits after the point. `rows` has room for one row more.
+void sum_rows(WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t* line, int count);
+
+// The taps of the horizontal pass for lines whose samples are `step` bytes apart, and how AVX2 uses
+// them. See Note [Columns in AVX2].
+struct Columns {
+  Taps taps;
+  int step = 1;
+  bool mirrored = false;  // the last output sample comes first
+  int pairs = 0;          // 0: the samples lie too far apart, only the plain twin can sum them
+  std::vector<std::int32_t> places, biases;
+  std::vector<std::uint8_t> picks;
+  std::vector<std::int16_t> weights;
+};
+
+// Prepares columns whose taps are made. Lines of channels side by side have 3 bytes to a step;
+// where `pairs` stays 0, they may be split and summed with step 1.
+void prepare_columns(int step, bool mirrored, Columns& columns);
+
+// Horizontal pass: writes padded(taps.out) samples, those behind the last one unspecified. `line`
+// begins with the sample taps.begin and has `count` more with it, then kLineSlack bytes.
+void sum_columns(const std::uint8_t* line, const Columns& columns, std::uint8_t* out);
+
+}  // namespace hmtl
