@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bindings.h"
+#include "crc.h"
 #include "decode.h"
 #include "decode_shared.h"
 #include "extent.h"
@@ -42,9 +43,12 @@ void register_decode_error(py::module_& m) {
 }
 
 py::dict plane_dict(const Plane& plane) {
-  const ImageView view = plane.pixels.view();
+  const ImageView view = plane.view();
   py::array_t<std::uint8_t> pixels({view.height, view.width, view.channels});
-  std::memcpy(pixels.mutable_data(), view.data, static_cast<std::size_t>(pixels.nbytes()));
+  const auto row_bytes = static_cast<std::size_t>(view.width * view.channels);
+  for (int y = 0; y < view.height; ++y) {
+    std::memcpy(pixels.mutable_data(y), view.row(y), row_bytes);
+  }
   py::dict dict;
   dict["pixels"] = std::move(pixels);
   dict["top"] = plane.top;
@@ -174,6 +178,13 @@ py::bytes bind_lzf(const py::bytes& data, std::size_t size) {
   return py::bytes(reinterpret_cast<const char*>(out.data()), size);
 }
 
+template <std::uint32_t (*Sum)(const std::uint8_t*, std::size_t)>
+std::uint32_t bind_crc32(const py::bytes& data) {
+  const Encoded sample = encoded(data, 0, "data", 0, 0);
+  py::gil_scoped_release nogil;
+  return Sum(sample.bytes, sample.size);
+}
+
 }  // namespace
 
 void bind_decode(py::module_& m) {
@@ -194,6 +205,8 @@ void bind_decode(py::module_& m) {
         "Expand one LZF stream to so many bytes.");
   m.def("lzf_decode_plain", &bind_lzf<lzf_decode_plain>, py::arg("data"), py::arg("size"),
         "The same, byte by byte.");
+  m.def("crc32", &bind_crc32<crc32>, py::arg("data"), "CRC-32 as zlib has it.");
+  m.def("crc32_plain", &bind_crc32<crc32_plain>, py::arg("data"), "The same, by zlib.");
 }
 
 }  // namespace hmtl

@@ -149,7 +149,7 @@ void bind_settings(py::module_& m) {
 }  // namespace
 
 void bind_render(py::module_& m) {
-  PYBIND11_NUMPY_DTYPE(Extent, file, codec, offset, size, height, width, row);
+  PYBIND11_NUMPY_DTYPE(Extent, file, codec, offset, size, height, width, row, crc);
   PYBIND11_NUMPY_DTYPE(Box, x0, y0, x1, y1);
   PYBIND11_NUMPY_DTYPE(ColorMatrix, m);
   PYBIND11_NUMPY_DTYPE(Rect, x0, y0, x1, y1);

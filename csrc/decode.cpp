@@ -142,6 +142,7 @@ void decode(const Encoded& sample, const DecodeOptions& options, Picture& pictur
   picture.warnings = 0;
   picture.first_warning.clear();
   picture.orientation = 1;
+  for (Plane& plane : picture.planes) plane.borrowed = {};
   switch (sample.codec) {
     case Codec::kJpeg:
       return decode_jpeg(sample, options, picture);
@@ -150,9 +151,10 @@ void decode(const Encoded& sample, const DecodeOptions& options, Picture& pictur
     case Codec::kBgr:
     case Codec::kLzfBgr:
     case Codec::kDeflateBgr:
+    case Codec::kRgb:
       return decode_array(sample, options, picture);
   }
-  throw std::invalid_argument("codec must be in [0, 4], got " +
+  throw std::invalid_argument("codec must be in [0, 5], got " +
                               std::to_string(static_cast<int>(sample.codec)) + " for " +
                               sample.name);
 }

@@ -34,14 +34,16 @@ enum class ColorSpace { kRgb, kYcc };
 // How a file keeps its colours.
 enum class SourceColor { kYcc, kGrey, kRgb, kCmyk, kYcck, kPalette, kGreyAlpha, kRgbAlpha, kBgr };
 
-// A part of one grid of samples. `full_height` × `full_width` is the whole grid; `pixels` holds the
+// A part of one grid of samples. `full_height` × `full_width` is the whole grid; `view()` shows the
 // rows from `top` and columns from `left` on; one source pixel is `scale_x` × `scale_y` grid
 // samples (0.5 for the chroma of 4:2:0, 1/8 … 1 where the inverse transform was scaled down).
 struct Plane {
   Image pixels;
+  ImageView borrowed;  // set where the sample's own bytes are the pixels, which are then not copied
   int top = 0, left = 0;
   int full_height = 0, full_width = 0;
   float scale_x = 1, scale_y = 1;
+  ImageView view() const { return borrowed.data != nullptr ? borrowed : pixels.view(); }
 };
 
 // A decoded picture: one interleaved RGB plane (kRgb), or the planes Y, Cb, Cr as they lie in the
@@ -70,7 +72,7 @@ struct DecodeOptions {
   std::int64_t max_pixels = 100'000'000;  // of the header; checked before anything is allocated
 };
 
-// Decodes a sample into `picture`.
+// Decodes a sample into `picture`, which may borrow the sample's bytes: it must not outlive them.
 void decode(const Encoded& sample, const DecodeOptions& options, Picture& picture);
 
 // Reads a sample into `bytes`, which is reused and must outlive the result.

@@ -10,8 +10,9 @@
 #include "dispatch.h"
 #include "lzf.h"
 
-// Arrays as ETH-XGaze's HDF5 files hold them: one image, height × width × 3 bytes, blue first, as
-// it is or packed as one chunk. Their bytes do not say their size: the sample does.
+// One image, height × width × 3 bytes: blue first, as it is or packed as one chunk, as ETH-XGaze's
+// HDF5 files hold it; red first, as packed shards do. The bytes do not say the size: the sample
+// does.
 
 namespace hmtl {
 namespace {
@@ -77,7 +78,7 @@ void expand_deflate(const Encoded& sample, std::uint8_t* out, std::size_t size) 
 
 // The samples of the whole array: in the file's bytes, or expanded into the picture's scratch.
 const std::uint8_t* expand(const Encoded& sample, std::size_t size, Picture& picture) {
-  if (sample.codec == Codec::kBgr) {
+  if (sample.codec == Codec::kBgr || sample.codec == Codec::kRgb) {
     if (sample.size == size) return sample.bytes;
     fail("array of another size: " + expected(sample, size) + in_bytes(sample.size), sample.name,
          sample.size);
@@ -123,23 +124,33 @@ void decode_array(const Encoded& sample, const DecodeOptions& options, Picture& 
   }
   check_pixels(sample.height, sample.width, options.max_pixels, sample.name);
   const std::size_t row_bytes = static_cast<std::size_t>(sample.width) * 3;
-  const std::uint8_t* const bgr =
+  const std::uint8_t* const samples =
       expand(sample, static_cast<std::size_t>(sample.height) * row_bytes, picture);
 
   picture.height = sample.height;
   picture.width = sample.width;
   picture.space = ColorSpace::kRgb;
-  picture.source_color = SourceColor::kBgr;
+  const bool is_rgb = sample.codec == Codec::kRgb;
+  picture.source_color = is_rgb ? SourceColor::kRgb : SourceColor::kBgr;
   picture.source_bits = 8;
   Plane& plane = picture.planes[0];
   plane.full_height = picture.height;
   plane.full_width = picture.width;
   plane.scale_x = plane.scale_y = 1;
   const Window window = needed_window(options, plane);
+  const auto row = [=](int y) {
+    return samples + static_cast<std::size_t>(y) * row_bytes + 3 * window.x0;
+  };
+  if (is_rgb) {
+    plane.top = window.y0;
+    plane.left = window.x0;
+    plane.borrowed = {row(window.y0), window.height(), window.width(), 3,
+                      static_cast<std::ptrdiff_t>(row_bytes)};
+    return;
+  }
   reshape_plane(plane, window, 3);
   for (int y = window.y0; y < window.y1; ++y) {
-    exchange_red_and_blue(bgr + static_cast<std::size_t>(y) * row_bytes + 3 * window.x0,
-                          plane.pixels.row(y - window.y0), window.width());
+    exchange_red_and_blue(row(y), plane.pixels.row(y - window.y0), window.width());
   }
 }
 

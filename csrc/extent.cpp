@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 
+#include "crc.h"
 #include "decode.h"
 #include "decode_shared.h"
 
@@ -15,7 +17,14 @@ namespace hmtl {
 namespace {
 
 bool is_array(Codec codec) {
-  return codec == Codec::kBgr || codec == Codec::kLzfBgr || codec == Codec::kDeflateBgr;
+  return codec == Codec::kBgr || codec == Codec::kLzfBgr || codec == Codec::kDeflateBgr ||
+         codec == Codec::kRgb;
+}
+
+std::string hex(std::uint32_t number) {
+  char digits[9];
+  std::snprintf(digits, sizeof digits, "%08x", static_cast<unsigned>(number));
+  return digits;
 }
 
 // A file open for reading; errors call it `name`, which must outlive it.
@@ -99,6 +108,13 @@ void FileTable::read(const Extent& extent, std::vector<std::uint8_t>& bytes) con
     fail("file changed since it was indexed, the index has " + grouped(extent.size) +
              " bytes from byte " + grouped(extent.offset),
          sample, static_cast<std::size_t>(length));
+  }
+  if (extent.crc == 0) return;
+  const std::uint32_t crc = crc32(bytes.data(), bytes.size());
+  if (crc != extent.crc) {
+    fail(
+        "bytes changed since they were packed, crc32 " + hex(crc) + ", expected " + hex(extent.crc),
+        sample, bytes.size());
   }
 }
 

@@ -7,9 +7,16 @@
 
 namespace hmtl {
 
-// The last three hold the samples of a height × width × 3 array, blue first: as they are, as one
-// LZF stream, as one zlib stream.
-enum class Codec : std::int32_t { kJpeg = 0, kPng = 1, kBgr = 2, kLzfBgr = 3, kDeflateBgr = 4 };
+// From the third on the samples of a height × width × 3 array: blue first, as they are, as one LZF
+// stream, as one zlib stream; red first, as they are.
+enum class Codec : std::int32_t {
+  kJpeg = 0,
+  kPng = 1,
+  kBgr = 2,
+  kLzfBgr = 3,
+  kDeflateBgr = 4,
+  kRgb = 5
+};
 
 // One sample's encoded bytes: [offset, offset + size) of the file with this number.
 // The layout is that of the NumPy structured type of a dataset's `extent` column.
@@ -21,10 +28,11 @@ struct Extent {
   std::uint16_t height = 0;       // px; 0 where the bytes themselves say it,
   std::uint16_t width = 0;        // the same
   std::int32_t row = kWholeFile;  // the number of the image in a file that holds several
+  std::uint32_t crc = 0;          // CRC-32 of the bytes; 0 where it is not known
 
   static constexpr std::int32_t kWholeFile = -1;
 };
-static_assert(sizeof(Extent) == 32);
+static_assert(sizeof(Extent) == 40);
 
 // The files of a dataset. Immutable, so any number of threads may read through one table.
 class FileTable {
@@ -38,7 +46,8 @@ class FileTable {
   std::string name(const Extent& extent) const;
 
   // Fills `bytes` with the extent's bytes. Throws DecodeError naming the sample when its file
-  // cannot be opened or is shorter than the extent says, or when it was never written.
+  // cannot be opened or is shorter than the extent says, when it was never written, or when the
+  // bytes have another CRC-32 than the extent says.
   void read(const Extent& extent, std::vector<std::uint8_t>& bytes) const;
 
  private:

@@ -83,7 +83,7 @@ void check_held(const Taps& taps, int first, int count, const char* what) {
 
 // The samples of a plane for grids that were made for it, or for a plane of the same grid.
 Source source_of(const Plane& plane, const Grids& grids) {
-  const ImageView pixels = plane.pixels.view();
+  const ImageView pixels = plane.view();
   check_held(grids.rows, plane.top, pixels.height, "rows");
   check_held(grids.columns.taps, plane.left, pixels.width, "columns");
   return {pixels, plane.top, plane.left};
@@ -97,7 +97,7 @@ Source make_grids(const Plane& plane, const Box& box, std::uint8_t border, bool 
   make_taps(static_cast<double>(box.x0) * plane.scale_x,
             static_cast<double>(box.x1) * plane.scale_x, plane.full_width, width, border,
             grids.columns.taps);
-  prepare(plane.pixels.channels(), mirrored, grids);
+  prepare(plane.view().channels, mirrored, grids);
   return source_of(plane, grids);
 }
 
@@ -151,7 +151,7 @@ void develop_ycc(const Picture& picture, const Box& box, const ColorMatrix& colo
 
 void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, ResampleScratch& scratch,
                  MutableImageView dst) {
-  if (plane.pixels.channels() != dst.channels || (dst.channels != 1 && dst.channels != 3)) {
+  if (plane.view().channels != dst.channels || (dst.channels != 1 && dst.channels != 3)) {
     throw std::invalid_argument("crop_resize needs 1 or 3 channels, the same on both sides");
   }
   Grids& grids = scratch.grids[0];

@@ -128,6 +128,12 @@ def lzf_decode(data: bytes, size: int) -> bytes:
 def lzf_decode_plain(data: bytes, size: int) -> bytes:
     """Do the same byte by byte."""
 
+def crc32(data: bytes) -> int:
+    """Return the CRC-32 of zlib."""
+
+def crc32_plain(data: bytes) -> int:
+    """Do the same by zlib itself."""
+
 def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]: ...
 def crop_resize(
     image: _Pixels, box: Sequence[float], size: tuple[int, int], border: int = 0

@@ -44,7 +44,7 @@ def make_dataset(subject: list[int], root: Path = Path("/data/set"), **fields: A
 
 
 def test_extents_have_the_memory_layout_of_the_core() -> None:
-    assert EXTENT_DTYPE.itemsize == 32
+    assert EXTENT_DTYPE.itemsize == 40
     assert [EXTENT_DTYPE.fields[name][1] for name in EXTENT_DTYPE.names] == [
         0,
         4,
@@ -53,6 +53,7 @@ def test_extents_have_the_memory_layout_of_the_core() -> None:
         24,
         26,
         28,
+        32,
     ]
 
 

@@ -106,6 +106,8 @@ EXPECTED = r"expected 7,155 bytes of 53 × 45 pixels, found "
         (2, b"", "array of another size: {}0 bytes"),
         (2, RAW[:-1], "array of another size: {}7,154 bytes"),
         (2, RAW + b"x", "array of another size: {}7,156 bytes"),
+        (5, RAW[:-1], "array of another size: {}7,154 bytes"),
+        (5, RAW + b"x", "array of another size: {}7,156 bytes"),
         (3, b"", "LZF of another size: {}0 bytes"),
         (3, CHUNKS["lzf"][1][:-1], "truncated LZF, the data ends in a token, .*: {}7,.* bytes"),
         (3, CHUNKS["lzf"][1] + b"\x00x", "LZF of another size: {}more"),
@@ -133,7 +135,7 @@ def test_bytes_of_another_size_or_broken_are_named(codec: int, data: bytes, mess
     assert found.endswith(f": folder/a.file ({len(data):,} bytes)")
 
 
-@pytest.mark.parametrize("codec", [2, 3, 4])
+@pytest.mark.parametrize("codec", [2, 3, 4, 5])
 def test_sides_are_checked_before_anything_is_allocated(codec: int) -> None:
     for height, width in [(0, 45), (53, 0), (0, 0), (-1, 45)]:
         with pytest.raises(_core.DecodeError, match=rf"^array of {height} × {width} pixels: fol"):
@@ -232,3 +234,27 @@ def test_the_loader_names_file_and_row_where_another_error_happens(both) -> None
     wrong = replace(both[1], box=box, face=box).subset([2])
     with pytest.raises(ValueError, match=r"a crop may have .*: row 2 of /.*subject.h5$"):
         list(Loader(wrong, batch_size=1, size=32, shuffle=False, fit="stretch"))
+
+
+def test_arrays_that_are_red_first_come_as_they_are() -> None:
+    assert np.array_equal(rgb(decode(RAW, Codec.RGB, **SIDES)), BGR)
+    part = decode(RAW, Codec.RGB, region=(7, 9, 21, 30), margin=1, **SIDES)["planes"][0]
+    assert (part["left"], part["top"]) == (6, 8)
+    assert np.array_equal(part["pixels"], BGR[8:31, 6:22])
+
+
+def test_what_is_borrowed_from_one_sample_does_not_show_in_the_next(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(BGR, 8, 2))
+    (tmp_path / "a.rgb").write_bytes(RAW)
+    (tmp_path / "labels.csv").write_text("path,x0,y0,x1,y1,yaw,pitch,roll\na.png,3,4,40,50,0,0,0")
+    file = open_dataset(tmp_path / "labels.csv")
+    both = file.subset([0, 0, 0])
+    extents = both.extent.copy()
+    extents[1] = (1, Codec.RGB, 0, SIZE, HEIGHT, WIDTH, -1, zlib.crc32(RAW))
+    both = replace(both, files=("a.png", "a.rgb"), extent=extents)
+    batch = next(
+        iter(Loader(both, 3, 32, "none", "none", shuffle=False, num_threads=1, prefetch=1))
+    )
+    first, raw, last = batch.images.numpy()
+    assert np.array_equal(raw, first)
+    assert np.array_equal(last, first)

@@ -10,9 +10,9 @@ from hmtl.data.columns import EXTENT_DTYPE, Codec
 
 
 def extent(
-    offset: int, size: int, file: int = 0, *, codec: Codec = Codec.JPEG, row: int = -1
+    offset: int, size: int, file: int = 0, *, codec: Codec = Codec.JPEG, row: int = -1, crc: int = 0
 ) -> np.ndarray:
-    return np.array([(file, codec, offset, size, 0, 0, row)], EXTENT_DTYPE)
+    return np.array([(file, codec, offset, size, 0, 0, row, crc)], EXTENT_DTYPE)
 
 
 def test_an_extent_is_read(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_errors_name_the_row_of_a_file_of_several(tmp_path: Path, row: int, name
         _core.read_extent(paths=[str(path)], extent=extent(-1, 11, row=row))
 
 
-@pytest.mark.parametrize("codec", [Codec.BGR, Codec.LZF_BGR, Codec.DEFLATE_BGR])
+@pytest.mark.parametrize("codec", [Codec.BGR, Codec.LZF_BGR, Codec.DEFLATE_BGR, Codec.RGB])
 def test_an_array_that_was_never_written_is_an_error(tmp_path: Path, codec: Codec) -> None:
     path = tmp_path / "subject.h5"
     path.write_bytes(bytes(10))

@@ -18,7 +18,7 @@ from hmtl.data.columns import EXTENT_DTYPE, Codec
 def inspect(folder: Path, data: bytes, codec: Codec, **options: int) -> dict:
     path = folder / "a file"
     path.write_bytes(data)
-    extent = np.array([(1, codec, 0, len(data), 0, 0, -1)], EXTENT_DTYPE)
+    extent = np.array([(1, codec, 0, len(data), 0, 0, -1, 0)], EXTENT_DTYPE)
     return _core.inspect(paths=["unused", str(path)], extent=extent, **options)
 
 
@@ -57,7 +57,7 @@ def test_pngs_say_their_colours_and_bits(depth: int, color: int, tmp_path: Path)
 def test_arrays_are_blue_first(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     path.write_bytes(b"head" + bytes(2 * 5 * 3))
-    extent = np.array([(0, Codec.BGR, 4, 30, 2, 5, 17)], EXTENT_DTYPE)
+    extent = np.array([(0, Codec.BGR, 4, 30, 2, 5, 17, 0)], EXTENT_DTYPE)
 
     found = _core.inspect(paths=[str(path)], extent=extent)
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_decoded_whole_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(_core.DecodeError, match="more than max_pixels = 10: "):
         inspect(tmp_path, data, Codec.JPEG, max_pixels=10)
     with pytest.raises(ValueError, match=r"extent.file must be below 1, got 1"):
-        _core.inspect(paths=["a"], extent=np.array([(1, 0, 0, 1, 0, 0, -1)], EXTENT_DTYPE))
+        _core.inspect(paths=["a"], extent=np.array([(1, 0, 0, 1, 0, 0, -1, 0)], EXTENT_DTYPE))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,18 +13,24 @@ namespace {
 // Small, so that many inputs are tried.
 constexpr std::int64_t kMaxPixels = 1 << 16;
 
+std::size_t row_bytes(const ImageView& view) {
+  return static_cast<std::size_t>(view.width) * static_cast<std::size_t>(view.channels);
+}
+
 bool same_samples(const Plane& a, const Plane& b) {
-  const ImageView x = a.pixels.view(), y = b.pixels.view();
+  const ImageView x = a.view(), y = b.view();
   if (a.top != b.top || a.left != b.left || x.height != y.height || x.width != y.width ||
       x.channels != y.channels) {
     return false;
   }
-  return std::memcmp(x.data, y.data,
-                     static_cast<std::size_t>(x.stride) * static_cast<std::size_t>(x.height)) == 0;
+  for (int row = 0; row < x.height; ++row) {
+    if (std::memcmp(x.row(row), y.row(row), row_bytes(x)) != 0) return false;
+  }
+  return true;
 }
 
 bool is_part(const Plane& part, const Plane& whole) {
-  const ImageView some = part.pixels.view(), all = whole.pixels.view();
+  const ImageView some = part.view(), all = whole.view();
   if (some.channels != all.channels || part.left < 0 || part.top < 0 ||
       part.left + some.width > all.width || part.top + some.height > all.height) {
     return false;
@@ -32,7 +38,7 @@ bool is_part(const Plane& part, const Plane& whole) {
   for (int y = 0; y < some.height; ++y) {
     const std::uint8_t* row =
         all.row(part.top + y) + static_cast<std::ptrdiff_t>(part.left) * all.channels;
-    if (std::memcmp(some.row(y), row, static_cast<std::size_t>(some.stride)) != 0) return false;
+    if (std::memcmp(some.row(y), row, row_bytes(some)) != 0) return false;
   }
   return true;
 }

@@ -17,13 +17,15 @@ EXTENT_DTYPE = np.dtype(
         ("height", "<u2"),
         ("width", "<u2"),
         ("row", "<i4"),
+        ("crc", "<u4"),
     ],
     align=True,
 )
 """Where a sample's encoded bytes lie; the memory layout is that of the core's `Extent`.
 
 `height` and `width` are the sides in px of an image whose bytes do not say it themselves, else 0;
-`row` is the number of the image in a file that holds several, -1 for a file that is one image.
+`row` is the number of the image in a file that holds several, -1 for a file that is one image;
+`crc` is zlib's CRC-32 of the bytes, 0 where it is not known.
 """
 
 
@@ -36,6 +38,8 @@ class Codec(enum.IntEnum):
     """Raw uint8, height × width × 3, blue first."""
     LZF_BGR = 3
     DEFLATE_BGR = 4
+    RGB = 5
+    """The same as BGR, red first."""
 
 
 LARGEST = 1e9

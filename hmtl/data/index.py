@@ -22,7 +22,7 @@ from hmtl.data.columns import COLUMNS, Columns, as_column
 from hmtl.data.layouts.layout import Layout, Request, refuse
 from hmtl.data.layouts.scan import Scan
 
-VERSION = 2
+VERSION = 3
 """Goes up when the same files give other columns, or the columns are kept in another way."""
 
 FOLDER = ".hmtl-index"

@@ -1,0 +1,16 @@
+// The checksum that packed samples carry.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace hmtl {
+
+// zlib's CRC-32 of these bytes: by carry-less multiplication where the processor has it, which
+// takes a third of the time.
+std::uint32_t crc32(const std::uint8_t* bytes, std::size_t size);
+
+// The same, by zlib itself.
+std::uint32_t crc32_plain(const std::uint8_t* bytes, std::size_t size);
+
+}  // namespace hmtl
