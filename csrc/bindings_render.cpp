@@ -116,6 +116,7 @@ void bind_settings(py::module_& m) {
   py::class_<Range>(m, "Range").def(py::init<double, double>(), py::arg("low"), py::arg("high"));
   py::class_<Augmentation>(m, "Augmentation", "Ranges and probabilities by stage.")
       .def(py::init<>())
+      .def_readwrite("turn", &Augmentation::turn)
       .def_readwrite("margin", &Augmentation::margin)
       .def_readwrite("area", &Augmentation::area)
       .def_readwrite("mirror", &Augmentation::mirror)
@@ -153,7 +154,7 @@ void bind_render(py::module_& m) {
   PYBIND11_NUMPY_DTYPE(Box, x0, y0, x1, y1);
   PYBIND11_NUMPY_DTYPE(ColorMatrix, m);
   PYBIND11_NUMPY_DTYPE(Rect, x0, y0, x1, y1);
-  PYBIND11_NUMPY_DTYPE(SampleParams, box, color, down_scale, cutout, mirror, blur, puzzled,
+  PYBIND11_NUMPY_DTYPE(SampleParams, box, color, down_scale, cutout, turn, mirror, blur, puzzled,
                        permutation, turns);
   bind_settings(m);
   m.def("draw_params", &bind_draw_params, py::kw_only(), py::arg("settings"), py::arg("seed"),

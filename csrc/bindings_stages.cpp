@@ -17,6 +17,7 @@
 #include "philox.h"
 #include "resample.h"
 #include "tile.h"
+#include "turn.h"
 
 namespace py = pybind11;
 
@@ -150,6 +151,18 @@ Pixels bind_mirror(const Pixels& image) {
   return out;
 }
 
+Pixels bind_turn(const Pixels& image, int quarters) {
+  const int channels = image.ndim() == 3 ? static_cast<int>(image.shape(2)) : 1;
+  const ImageView view = image_view(image, channels);
+  const bool upright = quarters % 2 == 0;
+  const int height = upright ? view.height : view.width, width = upright ? view.width : view.height;
+  Pixels out({height, width, channels});
+  turn(
+      view, quarters,
+      {out.mutable_data(), height, width, channels, static_cast<std::ptrdiff_t>(width) * channels});
+  return out;
+}
+
 Pixels bind_cutout(const Pixels& image, const std::array<std::int16_t, 4>& rect) {
   Pixels out = copy_of(image);
   cutout(mutable_view(out), {rect[0], rect[1], rect[2], rect[3]});
@@ -193,6 +206,8 @@ void bind_stages(py::module_& m) {
   m.def("down_scale", &bind_down_scale, py::arg("image"), py::arg("side"),
         "To side × side and back.");
   m.def("mirror", &bind_mirror, py::arg("image"), "Left-right mirror.");
+  m.def("turn", &bind_turn, py::arg("image"), py::arg("quarters"),
+        "Turn of the whole image, counter-clockwise.");
   m.def("cutout", &bind_cutout, py::arg("image"), py::arg("rect"),
         "Mean colour in (x0, y0, x1, y1).");
   m.def("tile", &bind_tile, py::arg("canvas"), py::arg("grid"), py::arg("permutation"),

@@ -142,6 +142,7 @@ void decode(const Encoded& sample, const DecodeOptions& options, Picture& pictur
   picture.warnings = 0;
   picture.first_warning.clear();
   picture.orientation = 1;
+  picture.turned = 0;
   for (Plane& plane : picture.planes) plane.borrowed = {};
   switch (sample.codec) {
     case Codec::kJpeg:

@@ -57,6 +57,7 @@ struct Picture {
   SourceColor source_color = SourceColor::kRgb;
   int source_bits = 8;                // of one sample in the file
   int orientation = 1;                // EXIF's; 1 is as stored
+  int turned = 0;                     // by so many quarters since it was decoded, counter-clockwise
   std::vector<std::uint8_t> scratch;  // of the decoder
   int plane_count() const { return space == ColorSpace::kRgb ? 1 : 3; }
 };

@@ -105,6 +105,8 @@ SampleParams draw_params(const DrawSettings& settings, std::uint64_t seed, std::
                    stream(Purpose::kPuzzled, 0).chance(settings.puzzled_fraction);
   if (params.puzzled) draw_tiles(settings, stream(Purpose::kTiles, view), params);
 
+  Stream turn = stream(Purpose::kTurn, 0);
+  if (turn.chance(augmentation.turn)) params.turn = static_cast<std::uint8_t>(turn.below(4));
   params.box = draw_crop(settings, stream(Purpose::kCrop, view), face, box);
   params.mirror = stream(Purpose::kMirror, 0).chance(augmentation.mirror);
   params.color = draw_color(augmentation, stream(Purpose::kColor, view));

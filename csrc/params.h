@@ -17,6 +17,7 @@ struct Range {
 
 // Ranges and probabilities, by stage. The defaults change nothing.
 struct Augmentation {
+  double turn = 0;            // probability of 0 … 3 quarter turns of the whole image
   Range margin{1, 1};         // factor on the margin between a sample's `face` and its `box`
   Range area{1, 1};           // share of the crop's area that a central zoom keeps
   double mirror = 0;          // probability
@@ -49,17 +50,18 @@ struct DrawSettings {
 // Everything a view of a sample is made with. The layout is that of the NumPy structured type that
 // `draw_params` returns.
 struct SampleParams {
-  Box box;  // rendered rectangle, source pixels
+  Box box;  // rendered rectangle, pixels of the stored image
   ColorMatrix color;
   std::int32_t down_scale;  // side on the way, 0: none
   Rect cutout;
+  std::uint8_t turn;  // of the whole image before it is cropped, quarters counter-clockwise
   std::uint8_t mirror, blur, puzzled;
   std::uint8_t permutation[kMaxTiles];
   std::uint8_t turns[kMaxTiles];
 };
 
-// Draws the params of one view. A pure function of its arguments: mirror and `puzzled` do not
-// depend on the view, so that they hold for all views of a sample.
+// Draws the params of one view. A pure function of its arguments: turn, mirror and `puzzled`
+// do not depend on the view, so that they hold for all views of a sample.
 SampleParams draw_params(const DrawSettings& settings, std::uint64_t seed, std::uint32_t epoch,
                          std::uint32_t sample, std::uint32_t view, const Box& face, const Box& box);
 

@@ -37,6 +37,7 @@ enum class Purpose : std::uint32_t {
   kCutout = 5,
   kPuzzled = 6,
   kTiles = 7,
+  kTurn = 8,
 };
 
 // The numbers of one (seed, purpose, view, sample, epoch), one after the other.

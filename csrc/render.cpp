@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <stdexcept>
+
+#include "turn.h"
 
 namespace hmtl {
 namespace {
@@ -38,6 +40,15 @@ DecodeOptions decode_options(const SampleParams* params, std::size_t views,
   return options;
 }
 
+// A sample is turned once, for all its views.
+void check_turns(const SampleParams* params, std::size_t views) {
+  for (std::size_t view = 0; view < views; ++view) {
+    if (params[view].turn > 3 || params[view].turn != params[0].turn) {
+      throw std::invalid_argument("the views of a sample have one turn of 0 … 3 quarters");
+    }
+  }
+}
+
 void render_view(const SampleParams& params, const RenderSettings& settings, RenderScratch& scratch,
                  MutableImageView output, std::int64_t* permutation, std::int64_t* turns) {
   MutableImageView canvas = output;
@@ -66,11 +77,14 @@ int render_sample(const FileTable& files, const Extent& extent, const SamplePara
                   const RenderSettings& settings, RenderScratch& scratch,
                   const RenderTarget& target) {
   const std::size_t views = target.images->size();
+  check_turns(params, views);
   scratch.clock.start();
   const Encoded sample = read_encoded(files, extent, scratch.encoded);
   scratch.clock.lap(Stage::kRead);
   decode(sample, decode_options(params, views, settings), scratch.picture);
   scratch.clock.lap(Stage::kDecode);
+  turn_picture(params[0].turn, scratch.picture, scratch.turned);
+  scratch.clock.lap(Stage::kTurn);
   const std::ptrdiff_t tiles = settings.grid * settings.grid;
   for (std::size_t view = 0; view < views; ++view) {
     const MutableImageView output = {(*target.images)[view] + target.image_offset, settings.size,

@@ -28,14 +28,14 @@ struct RenderTarget {
   std::ptrdiff_t image_offset = 0;  // of this sample from those pointers
   std::int64_t* permutation = nullptr;
   std::int64_t* turns = nullptr;
-  float* pose = nullptr;  // 3 numbers: in as labelled, out as rendered
+  float* pose = nullptr;  // 3 numbers: in as labelled and turned, out mirrored where the view is
 };
 
 // What one thread reuses from sample to sample.
 struct RenderScratch {
   std::vector<std::uint8_t> encoded;
   Picture picture;
-  Image canvas;
+  Image canvas, turned;
   ResampleScratch resample;
   FilterScratch filter;
   StageClock clock;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "color_rows.h"
+#include "turn.h"
 
 namespace hmtl {
 namespace {
@@ -112,8 +113,9 @@ Source make_square_grids(ImageView src, int side, Grids& grids) {
 void develop_rgb(const Picture& picture, const Box& box, const ColorMatrix& color, bool mirrored,
                  ResampleScratch& scratch, MutableImageView rgb) {
   Grids& grids = scratch.grids[0];
-  const Source src =
-      make_grids(picture.planes[0], box, kBlack, mirrored, rgb.height, rgb.width, grids);
+  const Plane& plane = picture.planes[0];
+  const Source src = make_grids(plane, turned_box(box, picture.turned, plane), kBlack, mirrored,
+                                rgb.height, rgb.width, grids);
   const Lines lines = take_lines(line_bytes(grids.columns, 3), rgb.width, scratch.lines);
   const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
   const bool is_identity = color.is_identity();
@@ -132,9 +134,12 @@ void develop_ycc(const Picture& picture, const Box& box, const ColorMatrix& colo
   Grids &luma = scratch.grids[0], &chroma = scratch.grids[1];
   const Plane(&planes)[3] = picture.planes;
   const int height = rgb.height, width = rgb.width;
-  const Source sources[3] = {make_grids(planes[0], box, kBlack, mirrored, height, width, luma),
-                             make_grids(planes[1], box, kNoChroma, mirrored, height, width, chroma),
-                             source_of(planes[2], chroma)};
+  const Box of_luma = turned_box(box, picture.turned, planes[0]);
+  const Box of_chroma = turned_box(box, picture.turned, planes[1]);
+  const Source sources[3] = {
+      make_grids(planes[0], of_luma, kBlack, mirrored, height, width, luma),
+      make_grids(planes[1], of_chroma, kNoChroma, mirrored, height, width, chroma),
+      source_of(planes[2], chroma)};
   const std::size_t longest = std::max(line_bytes(luma.columns, 1), line_bytes(chroma.columns, 1));
   const Lines lines = take_lines(longest, rgb.width, scratch.lines);
   const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};

@@ -31,9 +31,10 @@ struct ResampleScratch {
 void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, ResampleScratch& scratch,
                  MutableImageView dst);
 
-// Resamples `box` of a picture to fill `rgb` through the colour matrix, mirrored left-right or not;
-// outside the picture lies black. The same as crop_resize of each plane, then apply_color or
-// apply_color_ycc, then mirror, without the memory in between.
+// Resamples `box` of a picture (in pixels as stored, also where it was turned since) to fill `rgb`
+// through the colour matrix, mirrored left-right or not; outside the picture lies black. The same
+// as crop_resize of each plane, then apply_color or apply_color_ycc, then mirror, without the
+// memory in between.
 void develop(const Picture& picture, const Box& box, const ColorMatrix& color, bool mirrored,
              ResampleScratch& scratch, MutableImageView rgb);
 

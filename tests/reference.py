@@ -35,7 +35,7 @@ def philox4x32(counter: Sequence[int], key: Sequence[int]) -> tuple[int, int, in
 class Stream:
     """The numbers of one (seed, purpose, view, sample, epoch)."""
 
-    PURPOSES = ("order", "crop", "mirror", "color", "filter", "cutout", "puzzled", "tiles")
+    PURPOSES = ("order", "crop", "mirror", "color", "filter", "cutout", "puzzled", "tiles", "turn")
 
     def __init__(self, seed: int, purpose: str, view: int, sample: int, epoch: int) -> None:
         self._key = (seed & MASK, seed >> 32)
@@ -220,6 +220,9 @@ def draw_params(
     half = np.array([width, height]) * zoom / 2
     centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
 
+    turning = stream("turn", 0)
+    turn = turning.below(4) if turning.chance(augmentation.turn) else 0
+
     color = stream("color")
     jitter = color.chance(augmentation.color)
     ranges = (augmentation.brightness, augmentation.contrast, augmentation.saturation)
@@ -245,6 +248,7 @@ def draw_params(
         left, top = cut.below(size - side + 1), cut.below(size - side + 1)
         rect = (left, top, left + side, top + side)
     return {
+        "turn": turn,
         "box": np.concatenate([centre - half, centre + half]).astype(np.float32),
         "color": (*(drawn if jitter else (1.0, 1.0, 1.0, 0.0)), is_grey),
         "mirror": stream("mirror", 0).chance(augmentation.mirror),

@@ -15,6 +15,7 @@ FITS = {"short-side": 0, "stretch": 1}
 PRETEXTS = {"none": 0, "puzzle": 1, "rotation": 2, "puzzle-rotation": 3}
 
 EVERYTHING = Augmentation(
+    turn=0.8,
     margin=(0.5, 1.5),
     area=(0.3, 1.0),
     mirror=0.5,
@@ -81,7 +82,7 @@ def test_draws_equal_the_reference(pretext, fit, fraction):
             assert np.array_equal(np.array(drawn["box"].tolist(), np.float32), expected["box"])
             assert np.array_equal(drawn["color"]["m"], matrix)
             assert tuple(drawn["cutout"].tolist()) == expected["cutout"]
-            for key in ("mirror", "blur", "down_scale", "puzzled"):
+            for key in ("turn", "mirror", "blur", "down_scale", "puzzled"):
                 assert drawn[key] == expected[key], key
             assert drawn["permutation"][: grid**2].tolist() == expected["permutation"]
             assert drawn["turns"][: grid**2].tolist() == expected["turns"]
@@ -91,14 +92,14 @@ def test_draws_do_not_depend_on_their_company():
     alone, *_ = draw(EVERYTHING, [5], views=1)
     together, *_ = draw(EVERYTHING, [5, 9, 11], views=2)
     assert np.array_equal(alone[0, 0]["color"]["m"], together[0, 0]["color"]["m"])
-    for key in ("mirror", "blur", "down_scale", "cutout", "permutation", "turns"):
+    for key in ("turn", "mirror", "blur", "down_scale", "cutout", "permutation", "turns"):
         assert alone[0, 0][key].tolist() == together[0, 0][key].tolist()
 
 
-def test_views_differ_but_share_mirror_and_puzzled():
+def test_views_differ_but_share_turn_mirror_and_puzzled():
     params, *_ = draw(EVERYTHING, range(200), views=2, puzzled_fraction=0.5)
-    assert np.array_equal(params["mirror"][:, 0], params["mirror"][:, 1])
-    assert np.array_equal(params["puzzled"][:, 0], params["puzzled"][:, 1])
+    for shared in ("turn", "mirror", "puzzled"):
+        assert np.array_equal(params[shared][:, 0], params[shared][:, 1])
     assert (params["color"]["m"][:, 0] != params["color"]["m"][:, 1]).any(axis=(1, 2)).mean() > 0.8
     both = params["puzzled"][:, 0] == 1
     differ = (params["permutation"][both, 0] != params["permutation"][both, 1]).any(axis=1)

@@ -15,6 +15,8 @@ Range = tuple[float, float]
 class Augmentation:
     """Ranges and probabilities of the stages, in their order. The defaults change nothing."""
 
+    turn: float = 0.0
+    """Probability that the whole image is turned by 0 … 3 quarters, for all views and the pose."""
     margin: Range = (1.0, 1.0)
     """Factor on the margin between a sample's `face` and its `box`, ≥ 0."""
     area: Range = (1.0, 1.0)

@@ -14,6 +14,7 @@ from hmtl.data.batch import Batch
 from hmtl.data.buffers import BufferPool, Pixels
 from hmtl.data.dataset import Dataset
 from hmtl.errors import ConfigError
+from hmtl.pose import in_plane_turn
 
 PADDING = -1
 """Index of a row that only fills up a rank's last batch."""
@@ -195,7 +196,7 @@ class Renderer:
             pose=np.full((count, 3), np.nan, dtype=np.float32),
         )
         pending.puzzled[:real] = params["puzzled"][:, 0] != 0
-        pending.pose[:real] = self._dataset.pose[rows]
+        pending.pose[:real] = self._turned_pose(rows, params["turn"][:, 0])
         for view in pending.images:
             view[real:] = 0
         pending.ticket = self._core.submit(
@@ -208,6 +209,17 @@ class Renderer:
             settings=self._render_settings,
         )
         return pending
+
+    def _turned_pose(
+        self, rows: npt.NDArray[np.int64], quarters: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.float32]:
+        """Return the poses (N, 3) of rows after counter-clockwise turns of the whole image."""
+        poses = self._dataset.pose[rows]
+        turned = quarters != 0
+        if turned.any():
+            clockwise = -90.0 * quarters[turned]
+            poses[turned] = in_plane_turn(poses[turned], clockwise, self._dataset.convention)
+        return poses
 
     def finish(self, pending: Pending) -> Finished:
         """Wait for a batch."""
