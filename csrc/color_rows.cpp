@@ -47,6 +47,7 @@ void color_row_plain(const ColorMatrix& matrix, const ChannelRows& channels, std
 #ifdef HMTL_AVX2
 
 constexpr int kPixels = 32;  // of a block
+constexpr int kFewPixels = 4;
 
 // The channels of a block, 32 bytes each.
 struct Channels {
@@ -222,7 +223,11 @@ HMTL_AVX2 void color_row_avx2(const ColorMatrix& matrix, const ChannelRows& chan
   for (; x + kPixels <= width; x += kPixels) {
     join(multiply(pairs, load(channels, x)), rgb + 3 * x);
   }
-  if (x == width) return;
+  // A block for a few pixels would cost more than the plain loop.
+  if (width - x <= kFewPixels) {
+    return color_row_plain(matrix, {channels.first + x, channels.second + x, channels.third + x},
+                           rgb + 3 * x, width - x);
+  }
   const Rest rest(channels, x, width);
   std::uint8_t pixels[3 * kPixels];
   join(multiply(pairs, load(rest.rows(), 0)), pixels);

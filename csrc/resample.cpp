@@ -20,10 +20,10 @@ struct Source {
   int top = 0, left = 0;
 };
 
-// Room for one interleaved line of the vertical pass, its channels apart, and up to three rows of
-// the horizontal pass.
+// Room for what the vertical pass gives: up to 3 lines of one plane each, or an interleaved line
+// and its channels apart; and for up to three rows of the horizontal pass.
 struct Lines {
-  std::uint8_t *line, *channels[3], *rows[3];
+  std::uint8_t *interleaved, *channels[3], *rows[3];
 };
 
 std::size_t line_bytes(const Columns& columns, int channels) {
@@ -37,7 +37,7 @@ Lines take_lines(std::size_t longest, int width, std::vector<std::uint8_t>& memo
   const auto row = static_cast<std::size_t>(padded(width));
   if (memory.size() < 4 * longest + 3 * row) memory.resize(4 * longest + 3 * row);
   Lines lines{};
-  lines.line = memory.data();
+  lines.interleaved = memory.data();
   for (std::size_t c = 0; c < 3; ++c) {
     lines.channels[c] = memory.data() + (1 + c) * longest;
     lines.rows[c] = memory.data() + 4 * longest + c * row;
@@ -45,28 +45,43 @@ Lines take_lines(std::size_t longest, int width, std::vector<std::uint8_t>& memo
   return lines;
 }
 
-// Row `y` of the output, its channels apart.
-void resample_row(const Source& src, const Grids& grids, int y, std::vector<WeightedRow>& rows,
-                  const Lines& lines, std::uint8_t* const* out) {
-  const Taps& taps = grids.rows;
-  const Columns& columns = grids.columns;
-  const int channels = src.pixels.channels, width = columns.taps.end - columns.taps.begin;
-  rows.resize(static_cast<std::size_t>(taps.count) + 1);
+// The vertical pass for row `y` of the output, over the columns that are needed.
+void sum_needed(const Source& src, const Grids& grids, int y, std::vector<WeightedRow>& rows,
+                std::uint8_t* line) {
+  const Taps &taps = grids.rows, &columns = grids.columns.taps;
+  const auto most = static_cast<std::size_t>(taps.count) + 1;
+  if (rows.size() < most) rows.resize(most);
   const std::int16_t* weights = taps.weights_of(y);
-  const std::ptrdiff_t skipped = (columns.taps.begin - src.left) * channels;
+  const std::ptrdiff_t skipped = (columns.begin - src.left) * src.pixels.channels;
   int count = 0;
   for (int k = 0; k < taps.count; ++k) {
     if (weights[k] == 0) continue;
     const int row = taps.first[static_cast<std::size_t>(y)] + k - src.top;
     rows[static_cast<std::size_t>(count++)] = {src.pixels.row(row) + skipped, weights[k]};
   }
-  sum_rows(rows.data(), count, taps.bias[static_cast<std::size_t>(y)], lines.line,
-           width * channels);
-  if (columns.step == channels) {
-    for (int c = 0; c < channels; ++c) sum_columns(lines.line + c, columns, out[c]);
+  sum_rows(rows.data(), count, taps.bias[static_cast<std::size_t>(y)], line,
+           (columns.end - columns.begin) * src.pixels.channels);
+}
+
+// Row `y` of up to three planes that share their grids.
+void resample_planes(const Source* sources, int count, const Grids& grids, int y,
+                     std::vector<WeightedRow>& rows, const Lines& lines, std::uint8_t* const* out) {
+  for (int i = 0; i < count; ++i) sum_needed(sources[i], grids, y, rows, lines.channels[i]);
+  sum_columns(lines.channels, count, grids.columns, out);
+}
+
+// Row `y` of interleaved RGB, its channels apart.
+void resample_rgb(const Source& src, const Grids& grids, int y, std::vector<WeightedRow>& rows,
+                  const Lines& lines, std::uint8_t* const* out) {
+  const Columns& columns = grids.columns;
+  sum_needed(src, grids, y, rows, lines.interleaved);
+  if (columns.step == 3) {
+    const std::uint8_t* const line = lines.interleaved;
+    const std::uint8_t* const channels[3] = {line, line + 1, line + 2};
+    sum_columns(channels, 3, columns, out);
   } else {
-    split_row(lines.line, lines.channels, width);
-    for (int c = 0; c < channels; ++c) sum_columns(lines.channels[c], columns, out[c]);
+    split_row(lines.interleaved, lines.channels, columns.taps.end - columns.taps.begin);
+    sum_columns(lines.channels, 3, columns, out);
   }
 }
 
@@ -102,12 +117,11 @@ Source make_grids(const Plane& plane, const Box& box, std::uint8_t border, bool 
   return source_of(plane, grids);
 }
 
-// The same for a whole square image.
-Source make_square_grids(ImageView src, int side, Grids& grids) {
+// The grids between a whole square image and one of another side.
+void make_square_grids(ImageView src, int side, Grids& grids) {
   make_taps(0, src.height, src.height, side, kBlack, grids.rows);
   grids.columns.taps = grids.rows;
   prepare(src.channels, false, grids);
-  return {src, 0, 0};
 }
 
 void develop_rgb(const Picture& picture, const Box& box, const ColorMatrix& color, bool mirrored,
@@ -120,7 +134,7 @@ void develop_rgb(const Picture& picture, const Box& box, const ColorMatrix& colo
   const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
   const bool is_identity = color.is_identity();
   for (int y = 0; y < rgb.height; ++y) {
-    resample_row(src, grids, y, scratch.rows, lines, lines.rows);
+    resample_rgb(src, grids, y, scratch.rows, lines, lines.rows);
     if (is_identity) {
       join_row(rows, rgb.row(y), rgb.width);
     } else {
@@ -145,9 +159,8 @@ void develop_ycc(const Picture& picture, const Box& box, const ColorMatrix& colo
   const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
   const ColorMatrix composed = after_ycc(color);
   for (int y = 0; y < rgb.height; ++y) {
-    for (int i = 0; i < 3; ++i) {
-      resample_row(sources[i], i == 0 ? luma : chroma, y, scratch.rows, lines, lines.rows + i);
-    }
+    resample_planes(sources, 1, luma, y, scratch.rows, lines, lines.rows);
+    resample_planes(sources + 1, 2, chroma, y, scratch.rows, lines, lines.rows + 1);
     color_row(composed, rows, rgb.row(y), rgb.width);
   }
 }
@@ -163,10 +176,11 @@ void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, Resamp
   const Source src = make_grids(plane, box, border, false, dst.height, dst.width, grids);
   const Lines lines = take_lines(line_bytes(grids.columns, dst.channels), dst.width, scratch.lines);
   for (int y = 0; y < dst.height; ++y) {
-    resample_row(src, grids, y, scratch.rows, lines, lines.rows);
     if (dst.channels == 3) {
+      resample_rgb(src, grids, y, scratch.rows, lines, lines.rows);
       join_row({lines.rows[0], lines.rows[1], lines.rows[2]}, dst.row(y), dst.width);
     } else {
+      resample_planes(&src, 1, grids, y, scratch.rows, lines, lines.rows);
       std::memcpy(dst.row(y), lines.rows[0], static_cast<std::size_t>(dst.width));
     }
   }
@@ -187,23 +201,21 @@ void down_scale(MutableImageView rgb, int side, ResampleScratch& scratch) {
   Image& small = scratch.small;
   // Its channels one below the other, their rows with room for whole blocks.
   small.reshape(3 * side, padded(side), 1);
-  ImageView channels[3];
+  Source channels[3];
   for (int c = 0; c < 3; ++c) {
-    channels[c] = {small.row(c * side), side, side, 1, small.stride()};
+    channels[c].pixels = {small.row(c * side), side, side, 1, small.stride()};
   }
-  const Source src = make_square_grids(rgb, side, down);
-  make_square_grids(channels[0], rgb.width, up);
+  make_square_grids(rgb, side, down);
+  make_square_grids(channels[0].pixels, rgb.width, up);
   const std::size_t longest = std::max(line_bytes(down.columns, 3), line_bytes(up.columns, 1));
   const Lines lines = take_lines(longest, std::max(side, rgb.width), scratch.lines);
   for (int y = 0; y < side; ++y) {
     std::uint8_t* const out[3] = {small.row(y), small.row(side + y), small.row(2 * side + y)};
-    resample_row(src, down, y, scratch.rows, lines, out);
+    resample_rgb({rgb, 0, 0}, down, y, scratch.rows, lines, out);
   }
   const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
   for (int y = 0; y < rgb.height; ++y) {
-    for (int c = 0; c < 3; ++c) {
-      resample_row({channels[c], 0, 0}, up, y, scratch.rows, lines, lines.rows + c);
-    }
+    resample_planes(channels, 3, up, y, scratch.rows, lines, lines.rows);
     join_row(rows, rgb.row(y), rgb.width);
   }
 }

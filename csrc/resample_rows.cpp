@@ -14,15 +14,17 @@
 // order. The inputs of 4 neighbouring samples lie close together: one load of 16 bytes from the
 // place of the first of them holds a pair of taps of all four, `picks` brings the pairs into place
 // as 16-bit numbers, and one instruction multiplies and adds the two of each pair. The next pair of
-// taps is two steps further on for all four, so that the same picks serve. Where a window of 16
-// bytes is too short (more than 4.6 samples for each output sample), the plain loop does it:
-// decoding so many samples costs far more than summing them.
+// taps is two steps further on for all four: either in the same window (up to 3 pairs; adding two
+// steps to `picks` keeps what stands for no byte), or in a window two steps further on with the
+// same picks. Where a window is too short even so (more than 4.6 samples for each output sample),
+// the plain loop does it: decoding so many samples costs far more than summing them.
 
 namespace hmtl {
 namespace {
 
-constexpr int kWindow = 16;           // bytes of one load
-constexpr int kGroup = 4;             // output samples that share a window
+constexpr int kWindow = 16;  // bytes of one load
+constexpr int kGroup = 4;    // output samples that share a window
+constexpr int kFewColumns = 4;
 constexpr std::uint8_t kZero = 0x80;  // in `picks`: no byte
 
 // The output sample, in the order of the taps, that is written to place `i` of the row.
@@ -45,9 +47,11 @@ void sum_rows_plain(const WeightedRow* rows, int row_count, std::int32_t bias, s
   }
 }
 
-void sum_columns_plain(const std::uint8_t* line, const Columns& columns, std::uint8_t* out) {
+// The samples that are written to the places from `begin` on.
+void sum_columns_plain(const std::uint8_t* line, const Columns& columns, int begin,
+                       std::uint8_t* out) {
   const Taps& taps = columns.taps;
-  for (int i = 0; i < taps.out; ++i) {
+  for (int i = begin; i < taps.out; ++i) {
     const int sample = sample_at(columns, i);
     const std::uint8_t* samples =
         line + (taps.first[static_cast<std::size_t>(sample)] - taps.begin) * columns.step;
@@ -71,11 +75,12 @@ HMTL_AVX2 void sum_pairs(const WeightedRow* rows, int pair_count, std::int32_t b
                          std::uint8_t* line, int count) {
   constexpr int kColumns = 32;
   const __m256i zero = _mm256_setzero_si256(), biases = _mm256_set1_epi32(bias);
+  const int pairs = kPairs > 0 ? kPairs : pair_count;
   for (int x = 0;;) {
     __m256i a = biases, b = biases, c = biases, d = biases;
-    for (int k = 0; k < 2 * (kPairs > 0 ? kPairs : pair_count); k += 2) {
-      const __m256i weights = _mm256_set1_epi32(rows[k].weight | rows[k + 1].weight << 16);
-      const __m256i upper = load(rows[k].row + x), lower = load(rows[k + 1].row + x);
+    for (const WeightedRow* row = rows; row < rows + 2 * pairs; row += 2) {
+      const __m256i weights = _mm256_set1_epi32(row[0].weight | row[1].weight << 16);
+      const __m256i upper = load(row[0].row + x), lower = load(row[1].row + x);
       const __m256i low = _mm256_unpacklo_epi8(upper, lower);
       const __m256i high = _mm256_unpackhi_epi8(upper, lower);
       a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_unpacklo_epi8(low, zero), weights));
@@ -101,51 +106,109 @@ HMTL_AVX2 void sum_rows_avx2(WeightedRow* rows, int row_count, std::int32_t bias
       return sum_pairs<1>(rows, 1, bias, line, count);
     case 2:
       return sum_pairs<2>(rows, 2, bias, line, count);
+    case 3:
+      return sum_pairs<3>(rows, 3, bias, line, count);
     default:
       return sum_pairs<0>(rows, (row_count + 1) / 2, bias, line, count);
   }
 }
 
-// Vector `k` of all blocks; its two halves begin at two places.
-template <int kPairs>
-HMTL_AVX2 __m256i sum_vector(const std::uint8_t* line, const Columns& columns, std::ptrdiff_t k) {
-  const int pairs = kPairs > 0 ? kPairs : columns.pairs;
-  const std::uint8_t* low = line + columns.places[static_cast<std::size_t>(2 * k)];
-  const std::uint8_t* high = line + columns.places[static_cast<std::size_t>(2 * k + 1)];
-  const __m256i picks = load(columns.picks.data() + k * 32);
-  const std::int16_t* weights = columns.weights.data() + k * 16 * pairs;
-  __m256i sum = load(columns.biases.data() + k * 8);
+// What the vectors of `Columns` are summed from, from the first of them on.
+struct Cursor {
+  const std::int32_t *places, *biases;
+  const std::uint8_t* picks;
+  const std::int16_t* weights;
+};
+
+// Loads 16 bytes to each half.
+HMTL_AVX2 inline __m256i load_halves(const std::uint8_t* low, const std::uint8_t* high) {
+  return _mm256_inserti128_si256(
+      _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low))),
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(high)), 1);
+}
+
+// Vector `k` from the cursor on, for each line; its two halves begin at two places. With
+// kPairs = 0 there are `pair_count` pairs, each in a window of its own.
+template <int kPairs, int kLines>
+HMTL_AVX2 inline void sum_vector(const std::uint8_t* const* lines, const Cursor& at,
+                                 std::ptrdiff_t k, int pair_count, int step, __m256i* sums) {
+  const std::ptrdiff_t low = at.places[2 * k], high = at.places[2 * k + 1];
+  const int pairs = kPairs > 0 ? kPairs : pair_count;
+  const std::int16_t* weights = at.weights + 16 * pairs * k;
+  __m256i picks = load(at.picks + 32 * k);
+  __m256i windows[kLines];
+  for (int i = 0; i < kLines; ++i) {
+    sums[i] = load(at.biases + 8 * k);
+    windows[i] = load_halves(lines[i] + low, lines[i] + high);
+  }
   for (int pair = 0; pair < pairs; ++pair) {
-    const std::ptrdiff_t further = 2 * pair * columns.step;
-    const __m256i window = _mm256_inserti128_si256(
-        _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low + further))),
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(high + further)), 1);
-    const __m256i samples = _mm256_shuffle_epi8(window, picks);
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(samples, load(weights + 16 * pair)));
+    const __m256i factors = load(weights + 16 * pair);
+    for (int i = 0; i < kLines; ++i) {
+      const __m256i samples = _mm256_shuffle_epi8(windows[i], picks);
+      sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(samples, factors));
+    }
+    if (pair + 1 == pairs) break;
+    if (kPairs > 0) {
+      picks = _mm256_add_epi8(picks, _mm256_set1_epi8(static_cast<char>(2 * step)));
+    } else {
+      const std::ptrdiff_t further = 2 * step * (pair + 1);
+      for (int i = 0; i < kLines; ++i) {
+        windows[i] = load_halves(lines[i] + low + further, lines[i] + high + further);
+      }
+    }
   }
-  return _mm256_srai_epi32(sum, kWeightBits);
+  for (int i = 0; i < kLines; ++i) sums[i] = _mm256_srai_epi32(sums[i], kWeightBits);
+}
+
+template <int kPairs, int kLines>
+HMTL_AVX2 void sum_blocks(const std::uint8_t* const* lines, const Columns& columns,
+                          std::uint8_t* const* out) {
+  const int pairs = columns.pairs, step = columns.step, width = columns.taps.out;
+  Cursor at = {columns.places.data(), columns.biases.data(), columns.picks.data(),
+               columns.weights.data()};
+  int x = 0;
+  // A block for a few samples would cost more than the plain loop.
+  for (; x < width - kFewColumns; x += kColumnBlock) {
+    __m256i a[kLines], b[kLines], ab[kLines];
+    sum_vector<kPairs, kLines>(lines, at, 0, pairs, step, a);
+    sum_vector<kPairs, kLines>(lines, at, 1, pairs, step, b);
+    for (int i = 0; i < kLines; ++i) ab[i] = _mm256_packs_epi32(a[i], b[i]);
+    sum_vector<kPairs, kLines>(lines, at, 2, pairs, step, a);
+    sum_vector<kPairs, kLines>(lines, at, 3, pairs, step, b);
+    for (int i = 0; i < kLines; ++i) {
+      const __m256i cd = _mm256_packs_epi32(a[i], b[i]);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[i] + x), _mm256_packus_epi16(ab[i], cd));
+    }
+    at = {at.places + 8, at.biases + kColumnBlock, at.picks + 4 * kColumnBlock,
+          at.weights + 2 * pairs * kColumnBlock};
+  }
+  for (int i = 0; i < kLines; ++i) sum_columns_plain(lines[i], columns, x, out[i]);
 }
 
 template <int kPairs>
-HMTL_AVX2 void sum_blocks(const std::uint8_t* line, const Columns& columns, std::uint8_t* out) {
-  for (int x = 0, k = 0; x < columns.taps.out; x += kColumnBlock, k += 4) {
-    const __m256i ab = _mm256_packs_epi32(sum_vector<kPairs>(line, columns, k),
-                                          sum_vector<kPairs>(line, columns, k + 1));
-    const __m256i cd = _mm256_packs_epi32(sum_vector<kPairs>(line, columns, k + 2),
-                                          sum_vector<kPairs>(line, columns, k + 3));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + x), _mm256_packus_epi16(ab, cd));
+HMTL_AVX2 void sum_lines(const std::uint8_t* const* lines, int line_count, const Columns& columns,
+                         std::uint8_t* const* out) {
+  switch (line_count) {
+    case 1:
+      return sum_blocks<kPairs, 1>(lines, columns, out);
+    case 2:
+      return sum_blocks<kPairs, 2>(lines, columns, out);
+    default:
+      return sum_blocks<kPairs, 3>(lines, columns, out);
   }
 }
 
-HMTL_AVX2 void sum_columns_avx2(const std::uint8_t* line, const Columns& columns,
-                                std::uint8_t* out) {
-  switch (columns.pairs) {
+HMTL_AVX2 void sum_columns_avx2(const std::uint8_t* const* lines, int line_count,
+                                const Columns& columns, std::uint8_t* const* out) {
+  switch (columns.one_window ? columns.pairs : 0) {
     case 1:
-      return sum_blocks<1>(line, columns, out);
+      return sum_lines<1>(lines, line_count, columns, out);
     case 2:
-      return sum_blocks<2>(line, columns, out);
+      return sum_lines<2>(lines, line_count, columns, out);
+    case 3:
+      return sum_lines<3>(lines, line_count, columns, out);
     default:
-      return sum_blocks<0>(line, columns, out);
+      return sum_lines<0>(lines, line_count, columns, out);
   }
 }
 
@@ -166,6 +229,7 @@ bool place_group(int i, std::size_t half, Columns& columns) {
     const std::size_t lane = half * kGroup + static_cast<std::size_t>(j);
     const int place = (taps.first[static_cast<std::size_t>(sample)] - first) * columns.step;
     if (place + columns.step >= kWindow) return false;
+    if (place + columns.step * (2 * columns.pairs - 1) >= kWindow) columns.one_window = false;
     columns.picks[4 * lane] = static_cast<std::uint8_t>(place);
     columns.picks[4 * lane + 2] = static_cast<std::uint8_t>(place + columns.step);
     columns.biases[lane] = taps.bias[static_cast<std::size_t>(sample)];
@@ -192,6 +256,7 @@ void prepare_columns(int step, bool mirrored, Columns& columns) {
   columns.step = step;
   columns.mirrored = mirrored;
   columns.pairs = std::max(1, (columns.taps.count + 1) / 2);
+  columns.one_window = columns.pairs <= 3;
   const auto samples = static_cast<std::size_t>(padded(columns.taps.out));
   columns.places.assign(samples / kGroup, 0);
   columns.biases.assign(samples, 0);
@@ -208,11 +273,12 @@ void prepare_columns(int step, bool mirrored, Columns& columns) {
   }
 }
 
-void sum_columns(const std::uint8_t* line, const Columns& columns, std::uint8_t* out) {
+void sum_columns(const std::uint8_t* const* lines, int line_count, const Columns& columns,
+                 std::uint8_t* const* out) {
 #ifdef HMTL_AVX2
-  if (columns.pairs > 0 && use_avx2()) return sum_columns_avx2(line, columns, out);
+  if (columns.pairs > 0 && use_avx2()) return sum_columns_avx2(lines, line_count, columns, out);
 #endif
-  sum_columns_plain(line, columns, out);
+  for (int i = 0; i < line_count; ++i) sum_columns_plain(lines[i], columns, 0, out[i]);
 }
 
 }  // namespace hmtl

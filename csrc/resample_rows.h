@@ -35,6 +35,7 @@ struct Columns {
   int step = 1;
   bool mirrored = false;  // the last output sample comes first
   int pairs = 0;          // 0: the samples lie too far apart, only the plain twin can sum them
+  bool one_window = false;
   std::vector<std::int32_t> places, biases;
   std::vector<std::uint8_t> picks;
   std::vector<std::int16_t> weights;
@@ -44,8 +45,10 @@ struct Columns {
 // where `pairs` stays 0, they may be split and summed with step 1.
 void prepare_columns(int step, bool mirrored, Columns& columns);
 
-// Horizontal pass: writes padded(taps.out) samples, those behind the last one unspecified. `line`
-// begins with the sample taps.begin and has `count` more with it, then kLineSlack bytes.
-void sum_columns(const std::uint8_t* line, const Columns& columns, std::uint8_t* out);
+// Horizontal pass of up to 3 lines that have the same columns: writes padded(taps.out) samples of
+// each, those behind the last one unspecified. A line begins with the sample taps.begin and has
+// taps.count more than up to taps.end, then kLineSlack bytes.
+void sum_columns(const std::uint8_t* const* lines, int line_count, const Columns& columns,
+                 std::uint8_t* const* out);
 
 }  // namespace hmtl

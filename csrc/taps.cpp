@@ -34,56 +34,83 @@ HMTL_CLONES void place_filters(double from, double scale, int sample, int last, 
   }
 }
 
-// The weights of `count` positions from each filter's first on, position by position, rounded so
-// that a filter's sum to kOne exactly; what is missing goes to the first of the largest.
-HMTL_CLONES void weigh(const Filters& filters, int count, double* exact, std::int32_t* rounded) {
+// The weights of a block, position by position from each filter's first on; those that are not 0
+// are from `begin` to `end`.
+struct Weights {
+  std::int32_t* rounded;
+  std::int32_t begin[kBlock], end[kBlock];
+
+  std::int32_t at(int sample, int k) const { return rounded[k * kBlock + sample]; }
+};
+
+// Rounds `count` weights of each filter so that they sum to kOne exactly; what is missing goes to
+// the first of the largest.
+HMTL_CLONES void weigh(const Filters& filters, int count, double* exact, Weights& weights) {
   double total[kBlock] = {};
   for (int k = 0; k < count; ++k) {
-    double* weights = exact + k * kBlock;
     for (int j = 0; j < kBlock; ++j) {
       const double position = filters.first[j] + k;
       const double weight = 1.0 - std::abs(position + 0.5 - filters.centre[j]) / filters.support;
-      weights[j] = position < filters.last[j] && weight > 0.0 ? weight : 0.0;
-      total[j] += weights[j];
+      exact[k * kBlock + j] = position < filters.last[j] && weight > 0.0 ? weight : 0.0;
+      total[j] += exact[k * kBlock + j];
     }
   }
-  std::int32_t sum[kBlock] = {}, largest[kBlock] = {}, at[kBlock] = {};
+  std::int32_t missing[kBlock], largest[kBlock] = {}, place[kBlock] = {};
+  std::fill_n(missing, kBlock, kOne);
   for (int k = 0; k < count; ++k) {
+    std::int32_t* const rounded = weights.rounded + k * kBlock;
     for (int j = 0; j < kBlock; ++j) {
       const auto weight = static_cast<std::int32_t>(exact[k * kBlock + j] / total[j] * kOne + 0.5);
-      rounded[k * kBlock + j] = weight;
-      sum[j] += weight;
-      at[j] = weight > largest[j] ? k : at[j];
+      rounded[j] = weight;
+      missing[j] -= weight;
+      place[j] = weight > largest[j] ? k : place[j];
       largest[j] = std::max(largest[j], weight);
     }
   }
-  for (int j = 0; j < kBlock; ++j) rounded[at[j] * kBlock + j] += kOne - sum[j];
-}
-
-// Puts the weights of one output sample, `rounded` by steps of kBlock and the first of them for
-// `position`, into their place; those outside the image go to the bias.
-void place_weights(Taps& taps, int sample, double position, const std::int32_t* rounded) {
-  std::int16_t* weights = taps.weights.data() + static_cast<std::ptrdiff_t>(sample) * taps.stride;
-  // A sample that reads nothing stays close to its neighbours.
-  std::int32_t first = sample > 0 ? taps.first[static_cast<std::size_t>(sample) - 1] : 0;
-  std::int32_t bias = kHalf;
-  int count = 0, used = 0;
-  for (int k = 0; k < taps.stride; ++k, ++position) {
-    const std::int32_t weight = rounded[k * kBlock];
-    if (position < 0 || position >= taps.length) {
-      bias += weight * taps.border;
-    } else if (weight != 0 || count > 0) {
-      if (count == 0) first = static_cast<std::int32_t>(position);
-      weights[count++] = static_cast<std::int16_t>(weight);
-      if (weight != 0) used = count;
+  for (int j = 0; j < kBlock; ++j) {
+    weights.rounded[place[j] * kBlock + j] += missing[j];
+    weights.begin[j] = count;
+    weights.end[j] = 0;
+  }
+  for (int k = 0; k < count; ++k) {
+    const std::int32_t* const rounded = weights.rounded + k * kBlock;
+    for (int j = 0; j < kBlock; ++j) {
+      weights.begin[j] = rounded[j] != 0 ? std::min(weights.begin[j], k) : weights.begin[j];
+      weights.end[j] = rounded[j] != 0 ? k + 1 : weights.end[j];
     }
   }
-  taps.first[static_cast<std::size_t>(sample)] = first;
-  taps.bias[static_cast<std::size_t>(sample)] = bias;
-  if (used == 0) return;
-  taps.begin = taps.begin < taps.end ? std::min(taps.begin, first) : first;
-  taps.end = std::max(taps.end, first + used);
-  taps.count = std::max(taps.count, used);
+}
+
+// What the weights from k to `end` sum to.
+std::int32_t sum_weights(const Weights& weights, int j, int k, int end) {
+  std::int32_t sum = 0;
+  for (; k < end; ++k) sum += weights.at(j, k);
+  return sum;
+}
+
+// Puts the weights of output sample `sample`, the j-th of its block and the first of them for
+// `position`, into their place; those outside the image go to the bias.
+void place_weights(const Weights& weights, int j, double position, int sample, Taps& taps) {
+  const auto at = static_cast<std::size_t>(sample);
+  // Where the image begins and ends among the weights.
+  const int begin = weights.begin[j], end = weights.end[j];
+  const int first = static_cast<int>(std::clamp(-position, 1.0 * begin, 1.0 * end));
+  const int last = static_cast<int>(std::clamp(taps.length - position, 1.0 * first, 1.0 * end));
+  const std::int32_t outside =
+      sum_weights(weights, j, begin, first) + sum_weights(weights, j, last, end);
+  taps.bias[at] = kHalf + outside * taps.border;
+  if (first == last) {
+    // A sample that reads nothing stays close to its neighbours.
+    taps.first[at] = sample > 0 ? taps.first[at - 1] : 0;
+    return;
+  }
+  std::int16_t* const out = taps.weights.data() + static_cast<std::ptrdiff_t>(sample) * taps.stride;
+  for (int k = first; k < last; ++k) out[k - first] = static_cast<std::int16_t>(weights.at(j, k));
+  const auto read = static_cast<std::int32_t>(position) + first;
+  taps.first[at] = read;
+  taps.begin = taps.begin < taps.end ? std::min(taps.begin, read) : read;
+  taps.end = std::max(taps.end, read + last - first);
+  taps.count = std::max(taps.count, last - first);
 }
 
 }  // namespace
@@ -120,11 +147,13 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
 
   taps.exact.resize(static_cast<std::size_t>(taps.stride) * kBlock);
   taps.rounded.resize(taps.exact.size());
+  Weights weights;
+  weights.rounded = taps.rounded.data();
   for (int block = 0; block < out; block += kBlock) {
     place_filters(from, scale, block, out - 1, canvas_first, canvas_last, filters);
-    weigh(filters, taps.stride, taps.exact.data(), taps.rounded.data());
+    weigh(filters, taps.stride, taps.exact.data(), weights);
     for (int j = 0; j < std::min(kBlock, out - block); ++j) {
-      place_weights(taps, block + j, filters.first[j], taps.rounded.data() + j);
+      place_weights(weights, j, filters.first[j], block + j, taps);
     }
   }
   // Samples before the first that reads something.
