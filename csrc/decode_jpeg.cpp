@@ -12,6 +12,11 @@
 // With several scans, CMYK or odd sampling, whole rows are decoded from the top: the partial calls
 // of libjpeg-turbo have had errors there, and such files are rare.
 
+// Note [Raw planes]
+// libjpeg writes the planes where they stay, in whole blocks, of which the window is a part. It can
+// neither skip nor crop them, so the rows above the window are decoded without the inverse
+// transform, for which nobody looks at what they hold; what is left and right of it is kept, too.
+
 namespace hmtl {
 namespace {
 
@@ -78,38 +83,27 @@ void read_rgb(Jpeg& jpeg) {
   }
 }
 
-// Copies the rows of one iMCU row that lie in the window out of the scratch rows.
-void keep_rows(const JSAMPROW* rows, int first_row, int row_count, const Window& window,
-               Image& pixels) {
-  const int from = std::max(window.y0, first_row);
-  const int to = std::min(window.y1, first_row + row_count);
-  for (int y = from; y < to; ++y) {
-    std::memcpy(pixels.row(y - window.y0), rows[y - first_row] + window.x0,
-                static_cast<std::size_t>(window.width()));
-  }
+// Lets the inverse transforms run, or not: libjpeg looks at it for each block.
+void transform_blocks(jpeg_decompress_struct& info, boolean run) {
+  for (int c = 0; c < info.num_components; ++c) info.comp_info[c].component_needed = run;
 }
 
+// See Note [Raw planes].
 void read_planes(Jpeg& jpeg) {
   jpeg_decompress_struct& info = jpeg.info;
   if (jpeg_start_decompress(&info) == FALSE) stop(jpeg, Failure::kTruncated);
   constexpr int kMaxRows = 2 * DCTSIZE;
   JSAMPROW rows[3][kMaxRows];
   JSAMPARRAY components[3] = {rows[0], rows[1], rows[2]};
-  std::uint8_t* scratch = jpeg.scratch;
-  for (int c = 0; c < 3; ++c) {
-    const jpeg_component_info& component = info.comp_info[c];
-    for (int y = 0; y < component.v_samp_factor * DCTSIZE; ++y) {
-      rows[c][y] = scratch;
-      scratch += component.width_in_blocks * DCTSIZE;
-    }
-  }
   const JDIMENSION lines = static_cast<JDIMENSION>(info.max_v_samp_factor * DCTSIZE);
   for (int i = 0; i < jpeg.mcu_rows; ++i) {
-    if (jpeg_read_raw_data(&info, components, lines) != lines) stop(jpeg, Failure::kTruncated);
+    const int kept = std::max(0, i - jpeg.first_mcu_row);
     for (int c = 0; c < 3; ++c) {
       const int count = info.comp_info[c].v_samp_factor * DCTSIZE;
-      keep_rows(rows[c], i * count, count, jpeg.windows[c], jpeg.picture->planes[c].pixels);
+      for (int y = 0; y < count; ++y) rows[c][y] = jpeg.blocks[c].row(kept * count + y);
     }
+    transform_blocks(info, i < jpeg.first_mcu_row ? FALSE : TRUE);
+    if (jpeg_read_raw_data(&info, components, lines) != lines) stop(jpeg, Failure::kTruncated);
   }
 }
 
@@ -141,36 +135,46 @@ int scale_denominator(const DecodeOptions& options) {
 
 int divide_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
 
-// Sets the grid and the window of a plane whose samples are 1/x by 1/y of a pixel apart.
-Window plan_plane(const DecodeOptions& options, const Picture& picture, int x, int y, int channels,
+// Sets the grid of a plane whose samples are 1/x by 1/y of a pixel apart, and where the window that
+// is returned lies in it.
+Window plan_plane(const DecodeOptions& options, const Picture& picture, int x, int y,
                   Plane& plane) {
   plane.scale_x = 1.0F / static_cast<float>(x);
   plane.scale_y = 1.0F / static_cast<float>(y);
   plane.full_width = divide_up(picture.width, x);
   plane.full_height = divide_up(picture.height, y);
   const Window window = needed_window(options, plane);
-  reshape_plane(plane, window, channels);
+  plane.top = window.y0;
+  plane.left = window.x0;
   return window;
 }
 
-// Prepares read_planes; returns the bytes of scratch it takes.
-std::size_t plan_planes(const DecodeOptions& options, Jpeg& jpeg) {
+// Prepares read_planes.
+void plan_planes(const DecodeOptions& options, Jpeg& jpeg) {
   jpeg_decompress_struct& info = jpeg.info;
-  jpeg.picture->space = ColorSpace::kYcc;
+  Picture& picture = *jpeg.picture;
+  picture.space = ColorSpace::kYcc;
   info.raw_data_out = TRUE;
   info.out_color_space = JCS_YCbCr;
-  std::size_t scratch_size = 0;
+  jpeg.first_mcu_row = static_cast<int>(info.image_height);
   for (int c = 0; c < 3; ++c) {
     const jpeg_component_info& component = info.comp_info[c];
-    jpeg.windows[c] =
-        plan_plane(options, *jpeg.picture, info.max_h_samp_factor / component.h_samp_factor,
-                   info.max_v_samp_factor / component.v_samp_factor, 1, jpeg.picture->planes[c]);
+    Plane& plane = picture.planes[c];
+    jpeg.windows[c] = plan_plane(options, picture, info.max_h_samp_factor / component.h_samp_factor,
+                                 info.max_v_samp_factor / component.v_samp_factor, plane);
     const int count = component.v_samp_factor * DCTSIZE;
+    jpeg.first_mcu_row = std::min(jpeg.first_mcu_row, jpeg.windows[c].y0 / count);
     jpeg.mcu_rows = std::max(jpeg.mcu_rows, divide_up(jpeg.windows[c].y1, count));
-    scratch_size += static_cast<std::size_t>(component.width_in_blocks) * DCTSIZE *
-                    static_cast<std::size_t>(count);
   }
-  return scratch_size;
+  for (int c = 0; c < 3; ++c) {
+    const jpeg_component_info& component = info.comp_info[c];
+    const int count = component.v_samp_factor * DCTSIZE;
+    const Window& window = jpeg.windows[c];
+    Image& pixels = picture.planes[c].pixels;
+    jpeg.blocks[c] = pixels.reshape_grid((jpeg.mcu_rows - jpeg.first_mcu_row) * count,
+                                         static_cast<int>(component.width_in_blocks) * DCTSIZE, 1);
+    pixels.crop(window.y0 - jpeg.first_mcu_row * count, window.x0, window.height(), window.width());
+  }
 }
 
 // Prepares read_rgb; returns the bytes of scratch it takes.
@@ -181,7 +185,8 @@ std::size_t plan_rgb(const DecodeOptions& options, int denominator, Jpeg& jpeg) 
   info.scale_num = 1;
   info.scale_denom = static_cast<unsigned>(denominator);
   info.out_color_space = info.num_components == 4 ? JCS_CMYK : JCS_RGB;
-  jpeg.windows[0] = plan_plane(options, picture, denominator, denominator, 3, picture.planes[0]);
+  jpeg.windows[0] = plan_plane(options, picture, denominator, denominator, picture.planes[0]);
+  reshape_plane(picture.planes[0], jpeg.windows[0], 3);
   const bool is_plain =
       info.num_components == 3 ||
       (info.num_components == 1 && info.max_h_samp_factor == 1 && info.max_v_samp_factor == 1);
@@ -267,9 +272,12 @@ void decode_jpeg(const Encoded& sample, const DecodeOptions& options, Picture& p
 
   const int denominator = scale_denominator(options);
   const bool use_planes = options.planes && denominator == 1 && has_plain_planes(jpeg);
-  const std::size_t scratch_size =
-      use_planes ? plan_planes(options, jpeg) : plan_rgb(options, denominator, jpeg);
-  jpeg.scratch = scratch_bytes(picture, scratch_size) + (use_planes ? 0 : kUnalignment);
+  if (use_planes) {
+    plan_planes(options, jpeg);
+  } else {
+    const std::size_t scratch_size = plan_rgb(options, denominator, jpeg);
+    jpeg.scratch = scratch_bytes(picture, scratch_size) + kUnalignment;
+  }
   if (!run_step(jpeg, use_planes ? read_planes : read_rgb)) fail_jpeg(jpeg, sample);
   picture.warnings = jpeg.warnings;
   if (jpeg.warnings > 0) picture.first_warning = jpeg.first_warning;

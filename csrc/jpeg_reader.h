@@ -32,7 +32,9 @@ struct Jpeg {
 
   bool partial = false;  // See Note [Rows and columns of a crop].
   Window windows[3];
-  int mcu_rows = 0;  // of raw planes, from the top to the last one needed
+  // The rows of MCUs of raw planes that are kept, and where: whole blocks of each component.
+  int first_mcu_row = 0, mcu_rows = 0;
+  MutableImageView blocks[3];
   Picture* picture = nullptr;
   std::uint8_t* scratch = nullptr;
 
