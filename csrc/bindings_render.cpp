@@ -119,6 +119,8 @@ void bind_settings(py::module_& m) {
       .def_readwrite("turn", &Augmentation::turn)
       .def_readwrite("margin", &Augmentation::margin)
       .def_readwrite("area", &Augmentation::area)
+      .def_readwrite("aspect", &Augmentation::aspect)
+      .def_readwrite("off_centre", &Augmentation::off_centre)
       .def_readwrite("mirror", &Augmentation::mirror)
       .def_readwrite("color", &Augmentation::color)
       .def_readwrite("brightness", &Augmentation::brightness)

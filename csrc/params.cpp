@@ -30,13 +30,28 @@ Frame fit_frame(const DrawSettings& settings, double margin, const Box& face, co
   return frame;
 }
 
+// Evenly on a logarithmic scale, so that r is as likely as 1/r. A part that has `area` of its frame
+// fits into it with aspects of area … 1/area; a range that lies beyond gives the nearest of these.
+double draw_aspect(Stream& stream, const Range& aspect, double area) {
+  const double low = std::clamp(aspect.low, area, 1 / area);
+  const double high = std::clamp(aspect.high, area, 1 / area);
+  return std::exp(stream.uniform(std::log(low), std::log(high)));
+}
+
 Box draw_crop(const DrawSettings& settings, Stream stream, const Box& face, const Box& box) {
   const double margin = draw(stream, settings.augmentation.margin);
-  const double zoom = std::sqrt(draw(stream, settings.augmentation.area));
+  const double area = draw(stream, settings.augmentation.area);
+  const double aspect = draw_aspect(stream, settings.augmentation.aspect, area);
   const Frame frame = fit_frame(settings, margin, face, box);
-  const double half_width = frame.width * zoom / 2, half_height = frame.height * zoom / 2;
-  return {static_cast<float>(frame.x - half_width), static_cast<float>(frame.y - half_height),
-          static_cast<float>(frame.x + half_width), static_cast<float>(frame.y + half_height)};
+  const double half_width = frame.width * std::sqrt(area * aspect) / 2;
+  const double half_height = frame.height * std::sqrt(area / aspect) / 2;
+  const auto centre = [&](double middle, double room) {
+    return middle + settings.augmentation.off_centre * (stream.uniform() - 0.5) * room;
+  };
+  const double x = centre(frame.x, frame.width - 2 * half_width);
+  const double y = centre(frame.y, frame.height - 2 * half_height);
+  return {static_cast<float>(x - half_width), static_cast<float>(y - half_height),
+          static_cast<float>(x + half_width), static_cast<float>(y + half_height)};
 }
 
 ColorMatrix draw_color(const Augmentation& augmentation, Stream stream) {

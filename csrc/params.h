@@ -19,7 +19,9 @@ struct Range {
 struct Augmentation {
   double turn = 0;            // probability of 0 … 3 quarter turns of the whole image
   Range margin{1, 1};         // factor on the margin between a sample's `face` and its `box`
-  Range area{1, 1};           // share of the crop's area that a central zoom keeps
+  Range area{1, 1};           // share of the crop's area that is kept
+  Range aspect{1, 1};         // width over height of what is kept, the crop's being 1
+  double off_centre = 0;      // how far towards the crop's border it may lie: 0 central, 1 anywhere
   double mirror = 0;          // probability
   double color = 1;           // probability of the next four together
   Range brightness{1, 1};     // factor

@@ -23,6 +23,8 @@ class Augmentation:
     turn: float
     margin: Range
     area: Range
+    aspect: Range
+    off_centre: float
     mirror: float
     color: float
     brightness: Range

@@ -211,14 +211,19 @@ def draw_params(
 
     crop = stream("crop")
     margin = crop.uniform(*augmentation.margin)
-    zoom = math.sqrt(crop.uniform(*augmentation.area))
+    area = crop.uniform(*augmentation.area)
+    fitting = [min(max(edge, area), 1 / area) for edge in augmentation.aspect]
+    aspect = math.exp(crop.uniform(*map(math.log, fitting)))
+    place = np.array([crop.uniform() - 0.5, crop.uniform() - 0.5])
     inner, outer = face.astype(np.float64), box.astype(np.float64)
     x0, y0, x1, y1 = inner + margin * (outer - inner)
     width, height = x1 - x0, y1 - y0
     if fit == "short-side":
         width = height = min(width, height)
-    half = np.array([width, height]) * zoom / 2
+    frame = np.array([width, height])
+    half = frame * np.array([math.sqrt(area * aspect), math.sqrt(area / aspect)]) / 2
     centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    centre = centre + augmentation.off_centre * place * (frame - 2 * half)
 
     turning = stream("turn", 0)
     turn = turning.below(4) if turning.chance(augmentation.turn) else 0

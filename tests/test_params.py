@@ -5,6 +5,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import reference
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from hmtl import _core
@@ -18,6 +20,8 @@ EVERYTHING = Augmentation(
     turn=0.8,
     margin=(0.5, 1.5),
     area=(0.3, 1.0),
+    aspect=(0.7, 1.5),
+    off_centre=0.8,
     mirror=0.5,
     color=0.7,
     brightness=(0.6, 1.4),
@@ -114,6 +118,55 @@ def test_none_renders_the_centred_square_of_the_box():
     assert np.allclose(drawn[:, :2] + drawn[:, 2:], box[:, :2] + box[:, 2:], atol=1e-3)
     exact, _, box, _ = draw(PRESETS["none"], range(50), pretext="none", grid=1, fit="stretch")
     assert np.allclose(np.array([list(p.tolist()) for p in exact["box"][:, 0]]), box, atol=1e-4)
+
+
+def crops(augmentation: Augmentation, count: int) -> tuple[np.ndarray, ...]:
+    """Centre (N, 2) and sides (N, 2) of crops as shares of the square that they are drawn in."""
+    params, _, box, _ = draw(augmentation, range(count), pretext="none", grid=1)
+    edges = np.stack([params["box"][:, 0][edge] for edge in ("x0", "y0", "x1", "y1")], axis=-1)
+    side = np.minimum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])[:, None]
+    origin = (box[:, :2] + box[:, 2:] - side) / 2
+    inside = (edges - np.concatenate([origin, origin], axis=1)) / side
+    return (inside[:, :2] + inside[:, 2:]) / 2, inside[:, 2:] - inside[:, :2]
+
+
+@given(
+    area=st.tuples(st.floats(0.05, 1.0), st.floats(0.05, 1.0)).map(sorted).map(tuple),
+    aspect=st.tuples(st.floats(0.2, 5.0), st.floats(0.2, 5.0)).map(sorted).map(tuple),
+    off_centre=st.floats(0.0, 1.0),
+)
+def test_a_crop_keeps_its_share_of_the_area_inside_its_square(area, aspect, off_centre):
+    augmentation = Augmentation(area=area, aspect=aspect, off_centre=off_centre)
+    centre, sides = crops(augmentation, 40)
+    kept, shape = sides.prod(axis=1), sides[:, 0] / sides[:, 1]
+    assert ((area[0] - 1e-4 <= kept) & (kept <= area[1] + 1e-4)).all()
+    # As near to the range as fits: a part of the square is not narrower than its own area.
+    nearest = np.clip(
+        [[low, high] for low, high in [aspect] * 40], kept[:, None], 1 / kept[:, None]
+    )
+    assert ((nearest[:, 0] * 0.999 <= shape) & (shape <= nearest[:, 1] * 1.001)).all()
+    room = (1 - sides) / 2
+    assert (np.abs(centre - 0.5) <= off_centre * room + 1e-4).all()
+
+
+def test_crops_lie_evenly_in_their_room_and_aspects_evenly_on_a_logarithmic_scale():
+    augmentation = Augmentation(area=(0.3, 0.5), aspect=(0.6, 1.5), off_centre=0.6)
+    centre, sides = crops(augmentation, 5000)
+    place = (centre - 0.5) / (1 - sides) / 0.6 + 0.5
+    for axis in range(2):
+        assert stats.kstest(place[:, axis], "uniform").pvalue > 1e-4
+    logarithm = np.log(sides[:, 0] / sides[:, 1])
+    span = stats.uniform(np.log(0.6), np.log(1.5) - np.log(0.6))
+    assert stats.kstest(logarithm, span.cdf).pvalue > 1e-4
+    assert stats.kstest(sides.prod(axis=1), stats.uniform(0.3, 0.2).cdf).pvalue > 1e-4
+    drawn = np.column_stack([place, logarithm, sides.prod(axis=1)])
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(4)).max() < 0.06
+
+
+def test_a_central_zoom_stays_in_the_middle():
+    centre, sides = crops(Augmentation(area=(0.3, 1.0)), 50)
+    assert np.allclose(centre, 0.5, atol=1e-5)
+    assert np.allclose(sides[:, 0], sides[:, 1], atol=1e-5)
 
 
 def test_permutations_and_turns_are_uniform():

@@ -20,7 +20,11 @@ class Augmentation:
     margin: Range = (1.0, 1.0)
     """Factor on the margin between a sample's `face` and its `box`, ≥ 0."""
     area: Range = (1.0, 1.0)
-    """Share of the crop's area that a central zoom keeps, in (0, 1]."""
+    """Share of the crop's area that is kept, in (0, 1]."""
+    aspect: Range = (1.0, 1.0)
+    """Width over height of what is kept, where the crop is 1; as far as it fits into the crop."""
+    off_centre: float = 0.0
+    """How far what is kept may lie towards the crop's border: 0 central, 1 anywhere inside."""
     mirror: float = 0.0
     """Probability of a left-right mirror; the pose is mirrored with the pixels."""
     color: float = 1.0
@@ -77,6 +81,7 @@ class Augmentation:
 _LIMITS: dict[str, tuple[float, float]] = {
     "margin": (0.0, 100.0),
     "area": (1e-4, 1.0),
+    "aspect": (0.1, 10.0),
     "brightness": (0.0, 4.0),
     "contrast": (0.0, 4.0),
     "saturation": (0.0, 4.0),
