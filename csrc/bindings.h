@@ -8,5 +8,6 @@ namespace hmtl {
 void bind_decode(pybind11::module_& m);
 void bind_stages(pybind11::module_& m);
 void bind_render(pybind11::module_& m);
+void bind_loader(pybind11::module_& m);
 
 }  // namespace hmtl

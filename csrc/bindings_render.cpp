@@ -1,4 +1,4 @@
-// Drawing params and rendering batches.
+// Drawing params, the settings of a rendering, normalising.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -9,23 +9,15 @@
 #include <vector>
 
 #include "bindings.h"
-#include "loader.h"
+#include "bindings_array.h"
 #include "normalize.h"
 #include "params.h"
+#include "render.h"
 
 namespace py = pybind11;
 
 namespace hmtl {
 namespace {
-
-template <typename T>
-using Array = py::array_t<T, py::array::c_style>;
-
-void check_shape(const py::array& array, const std::vector<py::ssize_t>& shape, const char* name) {
-  const bool equal = array.ndim() == static_cast<py::ssize_t>(shape.size()) &&
-                     std::equal(shape.begin(), shape.end(), array.shape());
-  if (!equal) throw std::invalid_argument(std::string(name) + " has the wrong shape");
-}
 
 Array<SampleParams> bind_draw_params(const DrawSettings& settings, std::uint64_t seed,
                                      std::uint32_t epoch, const Array<std::int64_t>& samples,
@@ -57,47 +49,6 @@ py::array_t<std::int64_t> bind_epoch_order(std::uint64_t seed, std::uint32_t epo
     order = epoch_order(seed, epoch, count);
   }
   return py::array_t<std::int64_t>(static_cast<py::ssize_t>(order.size()), order.data());
-}
-
-std::uint64_t bind_submit(BatchRenderer& renderer, const Array<Extent>& extent,
-                          const Array<SampleParams>& params,
-                          std::vector<Array<std::uint8_t>> images, Array<std::int64_t> permutation,
-                          Array<std::int64_t> turns, Array<float> pose,
-                          const RenderSettings& settings) {
-  const py::ssize_t count = extent.size(), views = static_cast<py::ssize_t>(images.size());
-  const py::ssize_t size = settings.size, tiles = settings.grid * settings.grid;
-  check_shape(params, {count, views}, "params");
-  check_shape(permutation, {count, views, tiles}, "permutation");
-  check_shape(turns, {count, views, tiles}, "turns");
-  check_shape(pose, {count, 3}, "pose");
-  BatchRequest request;
-  request.extents.assign(extent.data(), extent.data() + count);
-  request.params.assign(params.data(), params.data() + count * views);
-  request.settings = settings;
-  for (Array<std::uint8_t>& view : images) {
-    check_shape(view, {count, size, size, 3}, "images");
-    request.images.push_back(view.mutable_data());
-  }
-  request.permutation = permutation.mutable_data();
-  request.turns = turns.mutable_data();
-  request.pose = pose.mutable_data();
-  py::gil_scoped_release nogil;
-  return renderer.submit(std::move(request));
-}
-
-py::tuple bind_wait(BatchRenderer& renderer, std::uint64_t ticket) {
-  BatchResult result;
-  {
-    py::gil_scoped_release nogil;
-    result = renderer.wait(ticket);
-  }
-  py::list bad;
-  for (const BadRow& row : result.bad) bad.append(py::make_tuple(row.row, row.reason));
-  py::dict seconds;
-  for (std::size_t stage = 0; stage < kStages; ++stage) {
-    seconds[kStageNames[stage]] = static_cast<double>(result.times[stage]) * 1e-9;
-  }
-  return py::make_tuple(bad, result.warnings, seconds);
 }
 
 void bind_normalize(const Array<std::uint8_t>& rgb, Array<float> out) {
@@ -166,18 +117,6 @@ void bind_render(py::module_& m) {
         py::arg("count"), "A permutation of 0 … count - 1.");
   m.def("normalize", &bind_normalize, py::arg("rgb"), py::arg("out").noconvert(),
         "uint8 (…, 3) to float32 of the same shape, in place of `out`.");
-  py::class_<BatchRenderer>(m, "BatchRenderer", "Renders batches ahead of their use.")
-      .def(py::init<std::vector<std::string>, int>(), py::arg("paths"), py::arg("threads"))
-      .def("submit", &bind_submit, py::kw_only(), py::arg("extent"), py::arg("params"),
-           py::arg("images").noconvert(), py::arg("permutation").noconvert(),
-           py::arg("turns").noconvert(), py::arg("pose").noconvert(), py::arg("settings"),
-           "Queue a batch; the arrays must outlive its wait or cancel. Returns a ticket.")
-      .def("wait", &bind_wait, py::arg("ticket"),
-           "([(row, reason)], decoder warnings, {stage: seconds of all threads}).")
-      .def("cancel", &BatchRenderer::cancel, py::arg("ticket"),
-           py::call_guard<py::gil_scoped_release>(), "Give a batch up.")
-      .def("close", &BatchRenderer::close, py::call_guard<py::gil_scoped_release>(),
-           "Join the threads.");
 }
 
 }  // namespace hmtl

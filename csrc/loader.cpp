@@ -6,6 +6,21 @@
 #include <utility>
 
 namespace hmtl {
+namespace {
+
+// Renders one row of a batch; returns the decoder's warnings.
+int render(const FileTable& files, const BatchRequest& request, int row, RenderScratch& scratch) {
+  const RenderSettings& settings = request.settings;
+  const auto views = static_cast<std::ptrdiff_t>(request.images.size());
+  const std::ptrdiff_t labels = row * views * settings.grid * settings.grid;
+  const std::ptrdiff_t image_bytes = static_cast<std::ptrdiff_t>(settings.size) * settings.size * 3;
+  const RenderTarget target = {&request.images, row * image_bytes, request.permutation + labels,
+                               request.turns + labels, request.pose + 3 * row};
+  return render_sample(files, request.extents[static_cast<std::size_t>(row)],
+                       request.params.data() + row * views, settings, scratch, target);
+}
+
+}  // namespace
 
 BatchRenderer::BatchRenderer(std::vector<std::string> paths, int threads)
     : files_(std::move(paths)),
@@ -14,7 +29,7 @@ BatchRenderer::BatchRenderer(std::vector<std::string> paths, int threads)
 
 BatchRenderer::~BatchRenderer() { close(); }
 
-std::uint64_t BatchRenderer::submit(BatchRequest request) {
+std::uint64_t BatchRenderer::submit(BatchRequest request, bool urgent) {
   pool_.check_process();
   const std::size_t rows = request.extents.size();
   if (request.images.empty() || request.params.size() != rows * request.images.size()) {
@@ -29,11 +44,18 @@ std::uint64_t BatchRenderer::submit(BatchRequest request) {
   std::uint64_t ticket;
   {
     const std::lock_guard lock(mutex_);
-    ticket = next_ticket_++;
+    ticket = job.ticket = next_ticket_++;
     jobs_.emplace(ticket, std::move(owned));
   }
-  for (int row = 0; row < static_cast<int>(rows); ++row) {
-    pool_.submit([this, &job, row](int thread) { render_row(job, row, thread); });
+  try {
+    // No more than two pointers, which a std::function holds without allocating.
+    pool_.submit(
+        static_cast<int>(rows), [this, &job](int row, int thread) { render_row(job, row, thread); },
+        urgent);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    jobs_.erase(ticket);
+    throw;
   }
   return ticket;
 }
@@ -48,65 +70,84 @@ void BatchRenderer::render_row(Job& job, int row, int thread) {
   std::string reason;
   RenderScratch& scratch = scratch_[static_cast<std::size_t>(thread)];
   if (!cancelled) {
-    const BatchRequest& request = job.request;
-    const RenderSettings& settings = request.settings;
-    const auto views = static_cast<std::ptrdiff_t>(request.images.size());
-    const std::ptrdiff_t labels = row * views * settings.grid * settings.grid;
-    const std::ptrdiff_t image_bytes =
-        static_cast<std::ptrdiff_t>(settings.size) * settings.size * 3;
-    const RenderTarget target = {&request.images, row * image_bytes, request.permutation + labels,
-                                 request.turns + labels, request.pose + 3 * row};
     try {
-      warnings = render_sample(files_, request.extents[static_cast<std::size_t>(row)],
-                               request.params.data() + row * views, settings, scratch, target);
+      warnings = render(files_, job.request, row, scratch);
     } catch (const DecodeError& error) {
       reason = error.what();
     } catch (const std::exception& error) {
-      const Extent& extent = request.extents[static_cast<std::size_t>(row)];
+      const Extent& extent = job.request.extents[static_cast<std::size_t>(row)];
       reason = error.what() + (": " + files_.name(extent));
     }
   }
   const StageTimes times = scratch.clock.take();
   {
-    // Notified under the lock: once it is released, `finish` may free the job.
+    // Notified under the lock: once it is released, the job may be gone.
     const std::lock_guard lock(mutex_);
     job.result.warnings += warnings;
     for (std::size_t stage = 0; stage < kStages; ++stage) job.result.times[stage] += times[stage];
     if (!reason.empty()) job.result.bad.push_back({row, std::move(reason)});
-    if (--job.left == 0) done_.notify_all();
+    if (--job.left > 0) return;
+    if (job.cancelled) {
+      release(job.ticket);
+    } else {
+      done_.notify_all();
+    }
   }
 }
 
-std::unique_ptr<BatchRenderer::Job> BatchRenderer::finish(std::uint64_t ticket, bool cancel) {
+void BatchRenderer::release(std::uint64_t ticket) {
+  released_.push_back(ticket);
+  jobs_.erase(ticket);
+}
+
+std::optional<BatchResult> BatchRenderer::wait(std::uint64_t ticket,
+                                               std::chrono::milliseconds time) {
   pool_.check_process();
   std::unique_lock lock(mutex_);
-  const auto found = jobs_.find(ticket);
-  if (found == jobs_.end()) {
+  // Looked up after each pause: another caller may have taken or cancelled the batch meanwhile.
+  const auto find = [this, ticket]() -> Job* {
+    const auto found = jobs_.find(ticket);
+    return found == jobs_.end() || found->second->cancelled ? nullptr : found->second.get();
+  };
+  const bool is_over = done_.wait_for(lock, time, [this, &find] {
+    const Job* job = find();
+    return closed_ || job == nullptr || job->left == 0;
+  });
+  if (!is_over) return std::nullopt;
+  Job* job = find();
+  if (job == nullptr) {
     throw std::invalid_argument("batch " + std::to_string(ticket) +
-                                " is unknown or was waited for before");
+                                " is unknown, was cancelled or was waited for before");
   }
-  Job& job = *found->second;
-  job.cancelled = cancel;
-  done_.wait(lock, [this, &job] { return closed_ || job.left == 0; });
-  if (job.left != 0) throw std::runtime_error("the loader was closed while a batch was waited for");
-  std::unique_ptr<Job> owned = std::move(found->second);
-  jobs_.erase(found);
-  return owned;
-}
-
-BatchResult BatchRenderer::wait(std::uint64_t ticket) {
-  BatchResult result = std::move(finish(ticket, false)->result);
+  if (job->left != 0) {
+    throw std::runtime_error("the loader was closed while a batch was waited for");
+  }
+  BatchResult result = std::move(job->result);
+  jobs_.erase(ticket);
   std::sort(result.bad.begin(), result.bad.end(),
             [](const BadRow& a, const BadRow& b) { return a.row < b.row; });
   return result;
 }
 
-void BatchRenderer::cancel(std::uint64_t ticket) { finish(ticket, true); }
+void BatchRenderer::cancel(std::uint64_t ticket) {
+  if (in_forked_child()) return;
+  const std::lock_guard lock(mutex_);
+  const auto found = jobs_.find(ticket);
+  if (found == jobs_.end()) return;
+  found->second->cancelled = true;
+  if (found->second->left == 0) release(ticket);
+  done_.notify_all();
+}
+
+std::vector<std::uint64_t> BatchRenderer::take_released() {
+  if (in_forked_child()) return {};
+  const std::lock_guard lock(mutex_);
+  return std::exchange(released_, {});
+}
 
 void BatchRenderer::close() {
-  const bool in_forked_child = pool_.in_forked_child();
+  if (in_forked_child()) return;
   pool_.close();
-  if (in_forked_child) return;  // a thread may have held the mutex when the process forked
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;

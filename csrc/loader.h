@@ -1,11 +1,13 @@
 // Renders batches ahead of their use on a fixed number of threads.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +16,8 @@
 
 namespace hmtl {
 
-// A batch to render. The pointers are the caller's memory, which must stay valid until the batch
-// has been waited for or cancelled.
+// A batch to render. The pointers are the caller's memory. It must stay valid until the batch has
+// been waited for or, if it was cancelled, until its ticket is among those released.
 struct BatchRequest {
   std::vector<Extent> extents;       // N
   std::vector<SampleParams> params;  // N × V
@@ -38,26 +40,38 @@ struct BatchResult {
   StageTimes times{};       // of all threads together
 };
 
-// What is rendered depends on the requests alone, never on the number of threads.
+// What is rendered depends on the requests alone, never on the number of threads. Any thread may
+// call anything, at any time. In a forked child only `cancel`, `take_released` and `close` may be
+// called, which do nothing there; the renderer has to be forgotten rather than destroyed.
 class BatchRenderer {
  public:
   BatchRenderer(std::vector<std::string> paths, int threads);
   ~BatchRenderer();
 
-  // Queues a batch and returns its ticket. Batches are worked off in the order they come.
-  std::uint64_t submit(BatchRequest request);
+  bool in_forked_child() const { return pool_.in_forked_child(); }
 
-  // Blocks until the batch is done. A ticket can be waited for once.
-  BatchResult wait(std::uint64_t ticket);
+  // Queues a batch and returns its ticket; nothing is queued if it throws. Batches are worked off
+  // in the order they come, those that are `urgent` before the others.
+  std::uint64_t submit(BatchRequest request, bool urgent = false);
 
-  // Gives a batch up: returns once no thread touches its memory any more.
+  // Blocks until the batch is done or the time is over; then there is no result. A result is handed
+  // out once. Throws std::invalid_argument for a ticket that is not, or no longer, waited for, and
+  // std::runtime_error where the renderer was closed before the batch was done.
+  std::optional<BatchResult> wait(std::uint64_t ticket, std::chrono::milliseconds time);
+
+  // Gives a batch up without waiting. An unknown ticket is no error.
   void cancel(std::uint64_t ticket);
 
-  // Drops what has not started and joins the threads; who waits for a batch gets an error.
+  // Returns the cancelled batches whose memory is not touched any more, each of them once.
+  std::vector<std::uint64_t> take_released();
+
+  // Drops what has not started and joins the threads: no memory is touched any more. Who waits for
+  // a batch gets an error.
   void close();
 
  private:
   struct Job {
+    std::uint64_t ticket = 0;
     BatchRequest request;
     BatchResult result;
     int left = 0;
@@ -65,12 +79,13 @@ class BatchRenderer {
   };
 
   void render_row(Job& job, int row, int thread);
-  std::unique_ptr<Job> finish(std::uint64_t ticket, bool cancel);
+  void release(std::uint64_t ticket);
 
   FileTable files_;
   std::mutex mutex_;
   std::condition_variable done_;
   std::map<std::uint64_t, std::unique_ptr<Job>> jobs_;
+  std::vector<std::uint64_t> released_;
   std::uint64_t next_ticket_ = 0;
   bool closed_ = false;
   std::vector<RenderScratch> scratch_;  // one per thread

@@ -1,46 +1,27 @@
 #include "thread_pool.h"
 
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <stdexcept>
 #include <string>
-#include <thread>
+#include <system_error>
 #include <utility>
-#include <vector>
 
 #include <unistd.h>
 
 namespace hmtl {
 
-struct ThreadPool::State {
-  std::mutex mutex;
-  std::condition_variable wake;
-  std::deque<Task> tasks;
-  bool closing = false;
-  std::vector<std::thread> threads;
-
-  void work(int thread) {
-    for (;;) {
-      Task task;
-      {
-        std::unique_lock lock(mutex);
-        wake.wait(lock, [this] { return closing || !tasks.empty(); });
-        if (closing) return;
-        task = std::move(tasks.front());
-        tasks.pop_front();
-      }
-      task(thread);
-    }
-  }
-};
-
 ThreadPool::ThreadPool(int threads) : process_(getpid()) {
   if (threads < 1)
     throw std::invalid_argument("a pool needs at least 1 thread, got " + std::to_string(threads));
-  state_ = std::make_unique<State>();
-  for (int thread = 0; thread < threads; ++thread) {
-    state_->threads.emplace_back([state = state_.get(), thread] { state->work(thread); });
+  threads_.reserve(static_cast<std::size_t>(threads));
+  try {
+    for (int thread = 0; thread < threads; ++thread) {
+      threads_.emplace_back([this, thread] { work(thread); });
+    }
+  } catch (const std::system_error& error) {
+    const std::size_t started = threads_.size();
+    close();
+    throw std::runtime_error("cannot start more than " + std::to_string(started) + " of " +
+                             std::to_string(threads) + " threads: " + error.what());
   }
 }
 
@@ -55,32 +36,55 @@ void ThreadPool::check_process() const {
   }
 }
 
-void ThreadPool::submit(Task task) {
-  check_process();
-  if (!state_) throw std::runtime_error("the loader is closed");
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->tasks.push_back(std::move(task));
+void ThreadPool::work(int thread) {
+  for (;;) {
+    Task task;
+    int index;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return closed_ || !queue_.empty(); });
+      if (closed_) return;
+      Entry& entry = queue_.front();
+      task = entry.task;
+      index = entry.next++;
+      if (entry.next == entry.count) queue_.pop_front();
+    }
+    task(index, thread);
   }
-  state_->wake.notify_one();
+}
+
+void ThreadPool::submit(int count, Task task, bool urgent) {
+  check_process();
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) throw std::runtime_error("the loader is closed");
+    if (count < 1) return;
+    Entry entry{std::move(task), 0, count};
+    if (urgent) {
+      queue_.push_front(std::move(entry));
+    } else {
+      queue_.push_back(std::move(entry));
+    }
+  }
+  if (count == 1) {
+    wake_.notify_one();
+  } else {
+    wake_.notify_all();
+  }
 }
 
 void ThreadPool::close() {
-  if (!state_) return;
-  if (in_forked_child()) {
-    // The threads are gone but the condition still counts them as waiting: destroying it would
-    // block for ever. The memory is the child's copy and goes with it.
-    static_cast<void>(state_.release());
-    return;
-  }
+  if (in_forked_child()) return;
   {
-    const std::lock_guard lock(state_->mutex);
-    state_->closing = true;
-    state_->tasks.clear();
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    queue_.clear();
   }
-  state_->wake.notify_all();
-  for (std::thread& thread : state_->threads) thread.join();
-  state_.reset();
+  wake_.notify_all();
+  // Who closes at the same time returns once all threads are joined, too.
+  const std::lock_guard lock(joining_);
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 }  // namespace hmtl

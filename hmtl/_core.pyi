@@ -70,11 +70,20 @@ class BatchRenderer:
         turns: _Ints,
         pose: _Floats,
         settings: RenderSettings,
+        urgent: bool = False,
     ) -> int:
-        """Queue a batch; the arrays must outlive its wait or cancel. Returns a ticket."""
+        """Queue a batch and return its ticket. Its arrays are kept until it is done.
+
+        What is urgent is rendered before all that was queued earlier.
+        """
     def wait(self, ticket: int) -> tuple[list[tuple[int, str]], int, dict[str, float]]:
-        """Return ([(row, reason)], decoder warnings, {stage: seconds of all threads})."""
-    def cancel(self, ticket: int) -> None: ...
+        """Return ([(row, reason)], decoder warnings, {stage: seconds of all threads}).
+
+        Runs signal handlers while it waits. Raises ValueError for a ticket that was waited for or
+        cancelled, RuntimeError where the renderer was closed before the batch was done.
+        """
+    def cancel(self, ticket: int) -> None:
+        """Give a batch up, without waiting; an unknown ticket is no error."""
     def close(self) -> None: ...
 
 def draw_params(

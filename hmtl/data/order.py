@@ -4,14 +4,22 @@ One permutation of the whole dataset per epoch. Global batch b is the window [bÂ
 it, for B samples per rank and W ranks; rank r takes every W-th of the window, from r on.
 """
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from hmtl import _core
+from hmtl.data.arguments import whole_number
 from hmtl.data.rendering import PADDING
 from hmtl.errors import ConfigError
+
+LARGEST_EPOCH = 2**32 - 1
+"""The counter that chance is drawn from has 32 bits for it."""
+
+_LARGEST = 2**40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,10 +34,10 @@ class BatchPlan:
     drop_last: bool
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "world_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.rank < self.world_size:
+        for name in ("batch_size", "world_size", "rank"):
+            low = 0 if name == "rank" else 1
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), low, _LARGEST))
+        if self.rank >= self.world_size:
             raise ConfigError(f"rank must be in [0, {self.world_size}), got {self.rank}")
         if len(self) == 0:
             raise ConfigError(
@@ -52,6 +60,35 @@ class BatchPlan:
         local = -(-size // self.world_size)
         inside = np.arange(local, dtype=np.int64) * self.world_size + self.rank
         return np.where(inside < size, start + inside, PADDING)
+
+
+def process_plan(
+    count: int, batch_size: int, rank: int | None, world_size: int | None, drop_last: bool
+) -> BatchPlan:
+    """Return the plan of this process.
+
+    Rank and world size that are None are those of torch.distributed, else of the environment.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        here = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    else:
+        here = _from_environment("RANK", 0), _from_environment("WORLD_SIZE", 1)
+    return BatchPlan(
+        count=count,
+        batch_size=batch_size,
+        rank=here[0] if rank is None else rank,
+        world_size=here[1] if world_size is None else world_size,
+        drop_last=bool(drop_last),
+    )
+
+
+def _from_environment(name: str, otherwise: int) -> int:
+    value = os.environ.get(name, "")
+    if not value:
+        return otherwise
+    if not value.isdecimal():
+        raise ConfigError(f"environment variable {name} must be a whole number, got {value!r}")
+    return int(value)
 
 
 def epoch_order(seed: int, epoch: int, count: int, *, shuffle: bool) -> npt.NDArray[np.int64]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from hmtl import _core
+from hmtl.data.arguments import check_choice, real_number, whole_number
 from hmtl.data.augmentation import Augmentation
 from hmtl.data.batch import Batch
 from hmtl.data.buffers import BufferPool, Pixels
@@ -27,18 +28,6 @@ Decode = Literal["planes", "rgb"]
 _PRETEXTS = {"none": 0, "puzzle": 1, "rotation": 2, "puzzle-rotation": 3}
 _FITS = {"short-side": 0, "stretch": 1}
 _MAX_GRID = 8
-
-
-def check_choice(name: str, value: object, choices: Any) -> None:
-    """Raise ConfigError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ConfigError(f"{name} must be one of {list(choices)}, got {value!r}")
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise ConfigError unless `low` ≤ `value` ≤ `high`."""
-    if not low <= value <= high:
-        raise ConfigError(f"{name} must be in [{low}, {high}], got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,18 +52,22 @@ class RenderOptions:
         check_choice("fit", self.fit, _FITS)
         check_choice("decode", self.decode, ("planes", "rgb"))
         check_choice("exif", self.exif, ("refuse", "ignore"))
-        check_range("size", self.size, 8, 4096)
-        check_range("views", self.views, 1, 64)
-        check_range("max_pixels", self.max_pixels, 1, 2**40)
-        check_range("puzzled_fraction", self.puzzled_fraction, 0.0, 1.0)
+        self._make_whole("size", 8, 4096)
+        self._make_whole("views", 1, 64)
+        self._make_whole("max_pixels", 1, 2**40)
+        fraction = real_number("puzzled_fraction", self.puzzled_fraction, 0.0, 1.0)
+        object.__setattr__(self, "puzzled_fraction", fraction)
         if self.pretext == "none":
             object.__setattr__(self, "grid", 1)
             return
-        check_range("grid", self.grid, 2, _MAX_GRID)
+        self._make_whole("grid", 2, _MAX_GRID)
         if -(-self.size // self.grid) * (self.grid - 1) >= self.size:
             raise ConfigError(
                 f"grid {self.grid} is too fine for size {self.size}: tiles would be cut off"
             )
+
+    def _make_whole(self, name: str, low: int, high: int) -> None:
+        object.__setattr__(self, name, whole_number(name, getattr(self, name), low, high))
 
     @property
     def has_permutation(self) -> bool:
@@ -115,7 +108,7 @@ class RenderOptions:
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A batch on its way. The threads write to its arrays until it is finished or cancelled."""
+    """A batch on its way. Threads write to its arrays until it is finished."""
 
     ticket: int
     index: npt.NDArray[np.int64]
@@ -128,13 +121,13 @@ class Pending:
     turns: npt.NDArray[np.int64]
     pose: npt.NDArray[np.float32]
 
-    def copy_row(self, row: int, other: "Pending", other_row: int) -> None:
-        """Take over one row of another finished batch."""
-        self.index[row] = other.index[other_row]
+    def copy_row(self, row: int, other: "Pending") -> None:
+        """Take over the one row of another finished batch."""
+        self.index[row] = other.index[0]
         for view, other_view in zip(self.images, other.images, strict=True):
-            view[row] = other_view[other_row]
+            view[row] = other_view[0]
         for name in ("puzzled", "permutation", "turns", "pose"):
-            getattr(self, name)[row] = getattr(other, name)[other_row]
+            getattr(self, name)[row] = getattr(other, name)[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,10 +163,21 @@ class Renderer:
         # As bytes: names on disk need not be UTF-8.
         paths = [os.fsencode(path) for path in dataset.paths()]
         self._core = _core.BatchRenderer(paths, threads)
-        self._closed = False
 
     def start(self, index: npt.NDArray[np.int64], epoch: int) -> Pending:
         """Begin to render these rows; where `index` is PADDING, rows stay black."""
+        images = [self._buffers.take()[: len(index)] for _ in range(self._options.views)]
+        return self._start(index, epoch, images, urgent=False)
+
+    def start_row(self, row: int, epoch: int) -> Pending:
+        """Begin to render one row, before all that was started earlier."""
+        size = self._options.size
+        images = [np.empty((1, size, size, 3), np.uint8) for _ in range(self._options.views)]
+        return self._start(np.array([row], dtype=np.int64), epoch, images, urgent=True)
+
+    def _start(
+        self, index: npt.NDArray[np.int64], epoch: int, images: list[Pixels], *, urgent: bool
+    ) -> Pending:
         rows = index[index != PADDING]
         real, count = len(rows), len(index)
         views, tiles = self._options.views, self._options.grid**2
@@ -189,7 +193,7 @@ class Renderer:
         pending = Pending(
             ticket=-1,
             index=index,
-            images=[self._buffers.take()[:count] for _ in range(views)],
+            images=images,
             puzzled=np.zeros(count, dtype=np.bool_),
             permutation=np.zeros((count, views, tiles), dtype=np.int64),
             turns=np.zeros((count, views, tiles), dtype=np.int64),
@@ -207,6 +211,7 @@ class Renderer:
             turns=pending.turns[:real],
             pose=pending.pose[:real],
             settings=self._render_settings,
+            urgent=urgent,
         )
         return pending
 
@@ -227,13 +232,11 @@ class Renderer:
         return Finished(bad=bad, warnings=warnings, seconds=seconds)
 
     def cancel(self, pending: Pending) -> None:
-        """Give a batch up; on return nothing writes to its memory any more."""
-        if not self._closed:
-            self._core.cancel(pending.ticket)
+        """Give a batch up, without waiting; its memory is kept as long as threads write to it."""
+        self._core.cancel(pending.ticket)
 
     def close(self) -> None:
         """Join the threads."""
-        self._closed = True
         self._core.close()
 
     def to_batch(self, pending: Pending, valid: npt.NDArray[np.bool_]) -> Batch:

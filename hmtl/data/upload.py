@@ -1,0 +1,36 @@
+"""Batches on their way to a GPU: memory that it can copy from, and how long that must stay."""
+
+from collections import deque
+
+import numpy as np
+import torch
+
+from hmtl.data.batch import Batch
+from hmtl.data.buffers import Pixels
+
+
+class Uploader:
+    """Copies batches to a device without waiting; on the CPU it hands them through."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._under_way: deque[tuple[torch.cuda.Event, Batch]] = deque()
+
+    def allocate(self, shape: tuple[int, ...]) -> Pixels:
+        """Return memory for a batch, pinned where a GPU will take it."""
+        if self._device.type == "cpu":
+            return np.empty(shape, dtype=np.uint8)
+        pinned: Pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
+        return pinned
+
+    def send(self, batch: Batch) -> Batch:
+        """Return the batch on the device; its memory here is kept until the copy has ended."""
+        if self._device.type == "cpu":
+            return batch
+        uploaded = batch.to(self._device)
+        ended = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        ended.record(torch.cuda.current_stream(self._device))
+        self._under_way.append((ended, batch))
+        while len(self._under_way) > 1 and self._under_way[0][0].query():  # type: ignore[no-untyped-call]
+            self._under_way.popleft()
+        return uploaded
