@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train", "Train one row of the paper's tables."),
     "eval": ("evaluate", "Evaluate a run on a data set, under named protocols."),
     "data": ("data", "Verify, look at, index, convert and render data sets."),
+    "bench": ("bench", "Show where the time goes, with your own data and settings."),
 }
 
 DONE, FAILED, MISUSED = 0, 1, 2

@@ -133,6 +133,39 @@ Extent one_extent(const Extents& extents) {
   return *extents.data();
 }
 
+// The bytes of samples, borrowed from Python, as the extents describe them.
+std::vector<Encoded> encoded_samples(const std::vector<py::bytes>& data, const Extents& extents) {
+  if (extents.size() != static_cast<py::ssize_t>(data.size())) {
+    throw std::invalid_argument("data and extent must be of one length, got " +
+                                std::to_string(data.size()) + " and " +
+                                std::to_string(extents.size()));
+  }
+  std::vector<Encoded> samples;
+  samples.reserve(data.size());
+  for (const py::bytes& bytes : data) {
+    const Extent& extent = extents.data()[samples.size()];
+    samples.push_back(encoded(bytes, static_cast<int>(extent.codec),
+                              "sample " + std::to_string(samples.size()), extent.height,
+                              extent.width));
+  }
+  return samples;
+}
+
+std::int64_t bind_decode_repeatedly(const std::vector<py::bytes>& data, const Extents& extents,
+                                    int passes) {
+  const std::vector<Encoded> samples = encoded_samples(data, extents);
+  std::int64_t pixels = 0;
+  py::gil_scoped_release nogil;
+  Picture picture;
+  for (int pass = 0; pass < passes; ++pass) {
+    for (const Encoded& sample : samples) {
+      decode(sample, DecodeOptions{}, picture);
+      pixels += static_cast<std::int64_t>(picture.height) * picture.width;
+    }
+  }
+  return pixels;
+}
+
 py::bytes bind_read_extent(const py::sequence& paths, const Extents& extents) {
   Extent extent = one_extent(extents);
   const FileTable files = one_file(paths, extent);
@@ -194,6 +227,10 @@ void bind_decode(py::module_& m) {
         py::arg("margin") = 2, py::arg("pixels_per_output") = 0, py::arg("planes") = false,
         py::arg("ignore_exif") = false, py::arg("max_pixels") = DecodeOptions{}.max_pixels,
         "Decode a sample's bytes; region is x0, y0, x1, y1 in pixels.");
+  m.def(
+      "decode_repeatedly", &bind_decode_repeatedly, py::kw_only(), py::arg("data"),
+      py::arg("extent"), py::arg("passes"),
+      "Decode samples, whole and to RGB, so many times into one picture; return how many pixels.");
   m.def("read_extent", &bind_read_extent, py::arg("paths"), py::arg("extent"),
         "Return the encoded bytes of one extent.");
   m.def("inspect", &bind_inspect, py::arg("paths"), py::arg("extent"), py::kw_only(),

@@ -121,6 +121,13 @@ def decode(
 ) -> dict[str, Any]:
     """Decode a sample's bytes; height and width are the sides of an array (codecs 2, 3, 4)."""
 
+def decode_repeatedly(*, data: Sequence[bytes], extent: npt.NDArray[Any], passes: int) -> int:
+    """Decode samples (N,), whole and to RGB, `passes` times into one picture that is reused.
+
+    Returns how many pixels that were. Nothing is handed out: it is the limit of what decodes.
+    `extent` tells codec, height and width; the GIL is released all the while.
+    """
+
 def read_extent(paths: Sequence[str | bytes], extent: npt.NDArray[Any]) -> bytes: ...
 def inspect(
     paths: Sequence[str | bytes], extent: npt.NDArray[Any], *, max_pixels: int = 100_000_000

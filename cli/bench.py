@@ -1,0 +1,208 @@
+"""`hmtl bench`: where the time goes."""
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hmtl.errors import DataError
+
+from . import options
+from .console import printable, progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+
+@click.group("bench")
+def bench() -> None:
+    """Show where the time goes, with your own data and settings."""
+
+
+@bench.command(
+    "loader",
+    epilog="Example: hmtl bench loader 300W_LP --augmentation level2 --pretext puzzle --grid 3",
+)
+@options.folder
+@options.layout
+@options.split
+@options.crop
+@options.boxes
+@click.option("--augmentation", metavar="NAME", help="A preset or a TOML file.  [level2]")
+@click.option(
+    "--pretext",
+    type=click.Choice(["none", "puzzle", "rotation", "puzzle-rotation"]),
+    help="The pretext task.  [puzzle]",
+)
+@click.option("--grid", type=int, help="Tiles per side.  [3]")
+@click.option("--views", type=int, help="Renderings of each sample.  [1]")
+@click.option("--size", type=int, help="Side of the square input in px.  [224]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Samples of a batch.  [64]")
+@click.option("--threads", "num_threads", type=int, help="Threads; 0 is one per core.  [0]")
+@click.option(
+    "--decode", type=click.Choice(["planes", "rgb"]), help="What JPEG becomes first.  [planes]"
+)
+@click.option(
+    "--seconds",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long the settings are timed; the whole takes three to five times as long.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what was measured there.",
+)
+def loader(
+    root: Path,
+    layout: str | None,
+    split: str | None,
+    crop: str | None,
+    boxes: Path | None,
+    seconds: float,
+    json_file: Path | None,
+    **settings: Any,
+) -> None:
+    """Time the loader on DIR, stage by stage, beside decoding alone.
+
+    The samples are read twice: first with their files out of the system's page cache, as in a
+    first epoch, then from it. Of an image all stages are shown, in µs of the threads' time; with
+    the time that threads are idle they add up to the number of threads over the speed. The loop
+    that takes the batches waits for them or works, which is what Python costs. The limit is
+    decoding alone: whole images from memory into a reused buffer, on as many threads.
+    """
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {json_file.parent}", param_hint="--json")
+
+    from hmtl.bench.loader import bench_loader
+    from hmtl.data import open_dataset
+
+    data = open_dataset(root, layout=layout, split=split, crop=crop, boxes=boxes)
+    given = {name: value for name, value in settings.items() if value is not None}
+    with progress() as show:
+        found = bench_loader(
+            data, seconds=seconds, on_progress=lambda what: show(what, 0, None), **given
+        )
+    _show(found)
+    if json_file is not None:
+        _write(found, json_file)
+
+
+def _write(found: Mapping[str, Any], path: Path) -> None:
+    try:
+        path.write_text(json.dumps(found, indent=1) + "\n")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    """Print what was measured, as wide as the terminal is."""
+    from rich.console import Console
+
+    encoding = sys.stdout.encoding or "utf-8"
+    text = io.StringIO()
+    width = shutil.get_terminal_size().columns
+    console = Console(file=text, width=width, highlight=False, markup=False, emoji=False)
+    micro = "µs" if encoding.lower().startswith("utf") else "us"
+    parts: Sequence[RenderableType] = [
+        *_summary(found),
+        "",
+        _speeds(found),
+        "",
+        _stages(found, micro),
+        "",
+        _sweep(found),
+        "",
+        f"bottleneck: {found['bottleneck']['says']}",
+    ]
+    for part in parts:
+        console.print(part)
+    for line in text.getvalue().splitlines():
+        click.echo(line.rstrip().encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _summary(found: Mapping[str, Any]) -> list[str]:
+    about, settings = found["dataset"], found["settings"]
+    split = f", split {about['split']}" if about["split"] else ""
+    codecs = ", ".join(name.upper().replace("_", " ") for name in about["codecs"])
+    pretext = settings["pretext"]
+    if pretext != "none":
+        pretext = f"{pretext} {settings['grid']}x{settings['grid']}"
+    parts = [
+        f"{settings['size']} px",
+        f"pretext {pretext}",
+        f"views: {settings['views']}",
+        f"batches of {settings['global_batch']}",
+        f"threads: {found['threads']}",
+    ]
+    return [
+        printable(f"{about['root']} ({about['layout']}{split}, crop rule {about['crop']})"),
+        f"{about['n']:,} samples, {codecs}, {about['bytes_mean'] / 1000:,.1f} kB each",
+        ", ".join(parts),
+    ]
+
+
+def _speeds(found: Mapping[str, Any]) -> "Table":
+    limit = found["decoding"]
+    rows = [
+        ("first pass, from disk" if found["cold"] else "first pass", found["first_pass"]),
+        ("from memory", found["warm"]),
+        (f"{limit['what']} alone", limit),
+    ]
+    return _table(
+        ("", "images/s", f"of {limit['what']}"),
+        [
+            (
+                name,
+                f"{timed['images_per_s']:,.0f}",
+                f"{timed['images_per_s'] / limit['images_per_s']:.2f}",
+            )
+            for name, timed in rows
+        ],
+    )
+
+
+def _stages(found: Mapping[str, Any], micro: str) -> "Table":
+    warm, first = found["warm"], found["first_pass"]
+    rows = [
+        (stage, f"{time_us:,.0f}", f"{warm['shares'][stage]:.0%}", f"{first['shares'][stage]:.0%}")
+        for stage, time_us in warm["stages_us"].items()
+    ]
+    rows.append(("threads", f"{sum(warm['stages_us'].values()):,.0f}", "100%", "100%"))
+    for name, key in (("loop waits", "waiting"), ("loop works", "hand_off")):
+        rows.append((name, "", f"{warm[key]:.0%}", f"{first[key]:.0%}"))
+    return _table(("stage", micro, "share", "first"), rows)
+
+
+def _sweep(found: Mapping[str, Any]) -> "Table":
+    one = found["sweep"][0]["images_per_s"]
+    rows = [
+        (f"{row['threads']}", f"{row['images_per_s']:,.0f}", f"{row['images_per_s'] / one:.2f}")
+        for row in found["sweep"]
+    ]
+    return _table(("threads", "images/s", "times one"), rows)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for place, heading in enumerate(headings):
+        table.add_column(
+            heading,
+            justify="right" if place else "left",
+            overflow="fold",
+            no_wrap=place > 0,
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
