@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from fixtures_data import write_300w_lp
 from hdf5_trees import write_xgaze
 
 from hmtl.bench.advice import bottleneck
@@ -100,13 +101,12 @@ def test_codecs_are_counted_and_the_most_frequent_comes_first(tmp_path: Path) ->
     assert set(counts) <= {"bgr", "lzf_bgr"}
 
 
+@pytest.mark.usefixtures("user_cache")
 def test_the_limit_counts_the_samples_of_all_threads(tmp_path: Path) -> None:
-    write_xgaze(tmp_path, train=[3, 5])
-    dataset = open_dataset(tmp_path)
-    one = decoding_limit(dataset, 1, 0.2)
-    assert one > 0
-    # More threads than cores decode no slower, and not as many times as fast.
-    assert 0.3 < decoding_limit(dataset, 2, 0.2) / one < 4
+    dataset = open_dataset(write_300w_lp(tmp_path, count=8, subjects=2, size=300))
+    alone = max(decoding_limit(dataset, 1, 0.2) for _ in range(3))
+    # Where cores are free twice as much is decoded, and where they are not about as much.
+    assert 0.4 < max(decoding_limit(dataset, 2, 0.2) for _ in range(3)) / alone < 3
 
 
 def test_memory_is_known_on_linux() -> None:
