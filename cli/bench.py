@@ -152,23 +152,21 @@ def _summary(found: Mapping[str, Any]) -> list[str]:
 
 
 def _speeds(found: Mapping[str, Any]) -> "Table":
+    speeds = {
+        "first pass, from disk" if found["cold"] else "first pass": found["first_pass"],
+        "from memory": found["warm"],
+    }
     limit = found["decoding"]
+    if limit is None:
+        rows = [[name, f"{timed['images_per_s']:,.0f}"] for name, timed in speeds.items()]
+        return _table(("", "images/s"), rows)
+    speeds[f"{limit['what']} alone"] = limit
+    most = limit["images_per_s"]
     rows = [
-        ("first pass, from disk" if found["cold"] else "first pass", found["first_pass"]),
-        ("from memory", found["warm"]),
-        (f"{limit['what']} alone", limit),
+        [name, f"{timed['images_per_s']:,.0f}", f"{timed['images_per_s'] / most:.2f}"]
+        for name, timed in speeds.items()
     ]
-    return _table(
-        ("", "images/s", f"of {limit['what']}"),
-        [
-            (
-                name,
-                f"{timed['images_per_s']:,.0f}",
-                f"{timed['images_per_s'] / limit['images_per_s']:.2f}",
-            )
-            for name, timed in rows
-        ],
-    )
+    return _table(("", "images/s", f"of {limit['what']}"), rows)
 
 
 def _stages(found: Mapping[str, Any], micro: str) -> "Table":

@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hdf5_trees import write_xgaze
 from hmtl.bench.advice import bottleneck
 from hmtl.bench.limits import codecs, decoding_limit, forget, memory_bytes
 from hmtl.data import open_dataset
+from hmtl.data.columns import Codec
 
 GIB = 2**30
 
@@ -107,6 +109,13 @@ def test_the_limit_counts_the_samples_of_all_threads(tmp_path: Path) -> None:
     alone = max(decoding_limit(dataset, 1, 0.2) for _ in range(3))
     # Where cores are free twice as much is decoded, and where they are not about as much.
     assert 0.4 < max(decoding_limit(dataset, 2, 0.2) for _ in range(3)) / alone < 3
+
+
+def test_pixels_that_are_not_decoded_have_no_limit(tmp_path: Path) -> None:
+    dataset = open_dataset(write_xgaze(tmp_path, train=[3]))
+    extent = dataset.extent.copy()
+    extent["codec"] = Codec.RGB
+    assert decoding_limit(replace(dataset, extent=extent), 1, 0.01) is None
 
 
 def test_memory_is_known_on_linux() -> None:

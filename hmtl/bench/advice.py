@@ -60,7 +60,7 @@ def _sentence(stage: str, share: float, about: Mapping[str, Any]) -> str:
     is_packed = about["layout"] == _PACKED
     text = _ADVICE.get(stage, f"{stage} takes {{share}} of the threads' time")
     if stage == DECODE:
-        text = _DECODING[next(iter(about["codecs"]))]
+        text = _DECODING.get(next(iter(about["codecs"])), text)
     return text.format(
         share=f"{share:.0%}",
         pack="" if is_packed else f", and {_PACK_LOOSE}",

@@ -21,6 +21,7 @@ _NAMES = {
     Codec.BGR: "copying",
     Codec.LZF_BGR: "expanding",
     Codec.DEFLATE_BGR: "expanding",
+    Codec.RGB: "taking",
 }
 
 
@@ -37,12 +38,15 @@ def decoding_name(dataset: Dataset) -> str:
     return _NAMES[Codec[next(iter(codecs(dataset))).upper()]]
 
 
-def decoding_limit(dataset: Dataset, threads: int, seconds: float) -> float:
+def decoding_limit(dataset: Dataset, threads: int, seconds: float) -> float | None:
     """Return images/s of decoding alone: whole images, from memory, into buffers that are reused.
 
     Each of the threads decodes the same samples, up to 256 that are spread over the dataset, for
-    about so many seconds. Raises DecodeError for a sample that cannot be read.
+    about so many seconds. None where the bytes are the pixels and nothing is decoded. Raises
+    DecodeError for a sample that cannot be read.
     """
+    if (dataset.extent["codec"] == Codec.RGB).all():
+        return None
     rows = np.linspace(0, len(dataset) - 1, min(len(dataset), _DECODED)).astype(np.int64)
     extent = dataset.extent[rows]
     paths = [os.fsencode(path) for path in dataset.paths()]

@@ -63,9 +63,9 @@ def bench_loader(
     `seconds`, `decoding` and each number of threads of the `sweep` for a quarter of it. Keys of a
     pass: `images_per_s`, `images`, `stages_us` (the thread time of an image by stage, in µs, `idle`
     being threads without work), `shares` of it, `waiting` and `hand_off` (shares of the time of the
-    loop: for batches, and at work in Python). `of_decoding` is warm over decoding; `bottleneck` is
-    what `hmtl.bench.advice` says. Raises what Loader raises, and DecodeError for a sample that
-    cannot be read.
+    loop: for batches, and at work in Python). `of_decoding` is warm over decoding, both
+    None where nothing is decoded; `bottleneck` is what `hmtl.bench.advice` says. Raises what Loader
+    raises, and DecodeError for a sample that cannot be read.
     """
     options = {**options, "batch_size": batch_size, "rank": 0, "world_size": 1}
     some = _some(dataset, batch_size)
@@ -99,8 +99,8 @@ def bench_loader(
         "cold": cold,
         "first_pass": _described(first),
         "warm": _described(warm),
-        "decoding": {"what": decoding_name(seen), "images_per_s": limit},
-        "of_decoding": warm.images_per_s / limit,
+        "decoding": limit and {"what": decoding_name(seen), "images_per_s": limit},
+        "of_decoding": limit and warm.images_per_s / limit,
         "sweep": sweep,
     }
     return {**found, "bottleneck": bottleneck(found, memory_bytes())}
