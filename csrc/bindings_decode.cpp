@@ -45,9 +45,8 @@ void register_decode_error(py::module_& m) {
 py::dict plane_dict(const Plane& plane) {
   const ImageView view = plane.view();
   py::array_t<std::uint8_t> pixels({view.height, view.width, view.channels});
-  const auto row_bytes = static_cast<std::size_t>(view.width * view.channels);
   for (int y = 0; y < view.height; ++y) {
-    std::memcpy(pixels.mutable_data(y), view.row(y), row_bytes);
+    std::memcpy(pixels.mutable_data(y), view.row(y), view.row_bytes());
   }
   py::dict dict;
   dict["pixels"] = std::move(pixels);

@@ -19,6 +19,10 @@ struct ImageView {
   std::ptrdiff_t stride = 0;
 
   const std::uint8_t* row(int y) const { return data + y * stride; }
+  // Of a row's pixels, without what pads it.
+  std::size_t row_bytes() const {
+    return static_cast<std::size_t>(width) * static_cast<std::size_t>(channels);
+  }
 };
 
 // The same, writable.

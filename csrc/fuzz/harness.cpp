@@ -13,10 +13,6 @@ namespace {
 // Small, so that many inputs are tried.
 constexpr std::int64_t kMaxPixels = 1 << 16;
 
-std::size_t row_bytes(const ImageView& view) {
-  return static_cast<std::size_t>(view.width) * static_cast<std::size_t>(view.channels);
-}
-
 bool same_samples(const Plane& a, const Plane& b) {
   const ImageView x = a.view(), y = b.view();
   if (a.top != b.top || a.left != b.left || x.height != y.height || x.width != y.width ||
@@ -24,7 +20,7 @@ bool same_samples(const Plane& a, const Plane& b) {
     return false;
   }
   for (int row = 0; row < x.height; ++row) {
-    if (std::memcmp(x.row(row), y.row(row), row_bytes(x)) != 0) return false;
+    if (std::memcmp(x.row(row), y.row(row), x.row_bytes()) != 0) return false;
   }
   return true;
 }
@@ -38,7 +34,7 @@ bool is_part(const Plane& part, const Plane& whole) {
   for (int y = 0; y < some.height; ++y) {
     const std::uint8_t* row =
         all.row(part.top + y) + static_cast<std::ptrdiff_t>(part.left) * all.channels;
-    if (std::memcmp(some.row(y), row, row_bytes(some)) != 0) return false;
+    if (std::memcmp(some.row(y), row, some.row_bytes()) != 0) return false;
   }
   return true;
 }
