@@ -6,8 +6,17 @@
 
 #include "dispatch.h"
 
+#ifdef HMTL_AVX2
+#include <immintrin.h>
+#endif
+
 namespace hmtl {
 namespace {
+
+constexpr int kTaps = 5, kReach = 2, kMargin = 3 * kReach;
+
+// Bytes that AVX2 takes at a time; rows of sums and the line have room for whole blocks.
+constexpr int kBlock = 32;
 
 int reflect(int i, int length) {
   if (i < 0) i = -i;
@@ -15,44 +24,115 @@ int reflect(int i, int length) {
   return i;
 }
 
-HMTL_CLONES void blend_five(const std::uint8_t* const rows[5], std::uint16_t* sums, int count) {
-  const std::uint8_t *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3], *e = rows[4];
+// 16 bits hold everything: 255 · 256 + 128 at most.
+using Sum = std::uint16_t;
+
+// Sums along a line, which has two more pixels before and behind.
+void blend_along_plain(const std::uint8_t* line, Sum* sums, int count) {
   for (int i = 0; i < count; ++i) {
-    sums[i] = static_cast<std::uint16_t>(a[i] + e[i] + 4 * (b[i] + d[i]) + 6 * c[i]);
+    const int outer = line[i - 6] + line[i + 6], inner = line[i - 3] + line[i + 3];
+    sums[i] = static_cast<Sum>(outer + 4 * inner + 6 * line[i]);
   }
 }
 
-// `sums` points at the first pixel and has two more before and behind. 255 · 256 + 128 fits 16
-// bits.
-HMTL_CLONES void blend_along(const std::uint16_t* sums, std::uint8_t* out, int count) {
+// Pixels from the sums along five lines.
+void blend_rows_plain(const Sum* const rows[kTaps], std::uint8_t* out, int count) {
   for (int i = 0; i < count; ++i) {
-    const std::uint32_t sum = static_cast<std::uint32_t>(sums[i - 6]) + sums[i + 6] +
-                              4u * (static_cast<std::uint32_t>(sums[i - 3]) + sums[i + 3]) +
-                              6u * sums[i];
-    out[i] = static_cast<std::uint8_t>((sum + 128) >> 8);
+    const int outer = rows[0][i] + rows[4][i], inner = rows[1][i] + rows[3][i];
+    out[i] = static_cast<std::uint8_t>((outer + 4 * inner + 6 * rows[2][i] + 128) >> 8);
   }
+}
+
+#ifdef HMTL_AVX2
+
+HMTL_AVX2 inline __m256i load(const void* at) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(at));
+}
+
+HMTL_AVX2 inline void store(void* at, __m256i value) {
+  _mm256_storeu_si256(static_cast<__m256i*>(at), value);
+}
+
+// Each block of 32 sums lies in the order in which interleaving leaves it, which packing undoes.
+HMTL_AVX2 void blend_along_avx2(const std::uint8_t* line, Sum* sums, int count) {
+  const __m256i one_four = _mm256_set1_epi16(1 | 4 << 8), six = _mm256_set1_epi16(6);
+  const __m256i zero = _mm256_setzero_si256();
+  for (int i = 0; i < count; i += kBlock) {
+    const __m256i a = load(line + i - 6), b = load(line + i - 3), c = load(line + i);
+    const __m256i d = load(line + i + 3), e = load(line + i + 6);
+    const __m256i low =
+        _mm256_add_epi16(_mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), one_four),
+                         _mm256_maddubs_epi16(_mm256_unpacklo_epi8(e, d), one_four));
+    const __m256i high =
+        _mm256_add_epi16(_mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), one_four),
+                         _mm256_maddubs_epi16(_mm256_unpackhi_epi8(e, d), one_four));
+    const __m256i middle_low = _mm256_maddubs_epi16(_mm256_unpacklo_epi8(c, zero), six);
+    const __m256i middle_high = _mm256_maddubs_epi16(_mm256_unpackhi_epi8(c, zero), six);
+    store(sums + i, _mm256_add_epi16(low, middle_low));
+    store(sums + i + 16, _mm256_add_epi16(high, middle_high));
+  }
+}
+
+HMTL_AVX2 inline __m256i blend_words(const Sum* const rows[kTaps], int i) {
+  const __m256i c = load(rows[2] + i), half = _mm256_set1_epi16(128);
+  const __m256i outer = _mm256_add_epi16(load(rows[0] + i), load(rows[4] + i));
+  const __m256i inner = _mm256_add_epi16(load(rows[1] + i), load(rows[3] + i));
+  const __m256i fours = _mm256_slli_epi16(_mm256_add_epi16(inner, c), 2);
+  const __m256i rest = _mm256_add_epi16(_mm256_add_epi16(c, c), _mm256_add_epi16(outer, half));
+  return _mm256_srli_epi16(_mm256_add_epi16(fours, rest), 8);
+}
+
+HMTL_AVX2 void blend_rows_avx2(const Sum* const rows[kTaps], std::uint8_t* out, int count) {
+  const Sum* const own[kTaps] = {rows[0], rows[1], rows[2], rows[3], rows[4]};
+  int i = 0;
+  for (; i + kBlock <= count; i += kBlock) {
+    store(out + i, _mm256_packus_epi16(blend_words(own, i), blend_words(own, i + 16)));
+  }
+  if (i == count) return;
+  std::uint8_t rest[kBlock];
+  store(rest, _mm256_packus_epi16(blend_words(own, i), blend_words(own, i + 16)));
+  std::memcpy(out + i, rest, static_cast<std::size_t>(count - i));
+}
+
+#endif
+
+struct Kernels {
+  void (*along)(const std::uint8_t* line, Sum* sums, int count);
+  void (*rows)(const Sum* const rows[kTaps], std::uint8_t* out, int count);
+};
+
+Kernels choose_kernels() {
+#ifdef HMTL_AVX2
+  if (use_avx2()) return {blend_along_avx2, blend_rows_avx2};
+#endif
+  return {blend_along_plain, blend_rows_plain};
 }
 
 }  // namespace
 
 void blur(MutableImageView rgb, FilterScratch& scratch) {
-  if (rgb.height < 3 || rgb.width < 3)
-    throw std::invalid_argument("blur needs at least 3 × 3 pixels");
-  const int count = rgb.width * 3;
-  scratch.copy.reshape(rgb.height, rgb.width, 3);
-  for (int y = 0; y < rgb.height; ++y)
-    std::memcpy(scratch.copy.row(y), rgb.row(y), static_cast<std::size_t>(count));
-  scratch.sums.resize(static_cast<std::size_t>(count) + 12);
-  std::uint16_t* sums = scratch.sums.data() + 6;
-  for (int y = 0; y < rgb.height; ++y) {
-    const std::uint8_t* rows[5];
-    for (int k = 0; k < 5; ++k) rows[k] = scratch.copy.row(reflect(y + k - 2, rgb.height));
-    blend_five(rows, sums, count);
-    for (int k = 1; k <= 2; ++k) {
-      std::copy_n(sums + 3 * k, 3, sums - 3 * k);
-      std::copy_n(sums + count - 3 - 3 * k, 3, sums + count - 3 + 3 * k);
+  const int height = rgb.height, width = rgb.width;
+  if (height < 3 || width < 3) throw std::invalid_argument("blur needs at least 3 × 3 pixels");
+  const Kernels kernels = choose_kernels();
+  const int count = width * 3, room = count / kBlock * kBlock + kBlock;
+  scratch.line.resize(static_cast<std::size_t>(room + 2 * kMargin));
+  // The sums along the last five rows: a row is read before it is written.
+  scratch.sums.resize(static_cast<std::size_t>(kTaps * room));
+  std::uint8_t* const line = scratch.line.data() + kMargin;
+  const auto sums_of = [&](int y) { return scratch.sums.data() + y % kTaps * room; };
+  int summed = 0;
+  for (int y = 0; y < height; ++y) {
+    for (; summed <= std::min(y + kReach, height - 1); ++summed) {
+      std::memcpy(line, rgb.row(summed), static_cast<std::size_t>(count));
+      for (int k = 1; k <= kReach; ++k) {
+        std::copy_n(line + 3 * k, 3, line - 3 * k);
+        std::copy_n(line + count - 3 - 3 * k, 3, line + count - 3 + 3 * k);
+      }
+      kernels.along(line, sums_of(summed), count);
     }
-    blend_along(sums, rgb.row(y), count);
+    const Sum* rows[kTaps];
+    for (int k = 0; k < kTaps; ++k) rows[k] = sums_of(reflect(y + k - kReach, height));
+    kernels.rows(rows, rgb.row(y), count);
   }
 }
 

@@ -9,7 +9,7 @@
 namespace hmtl {
 
 struct FilterScratch {
-  Image copy;
+  std::vector<std::uint8_t> line;
   std::vector<std::uint16_t> sums;
 };
 

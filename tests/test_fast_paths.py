@@ -141,3 +141,10 @@ def test_down_scale(data, seed, side):
     image = pixels(seed, side, side, 3)
     small = data.draw(st.integers(1, side))
     assert_same_bytes(lambda: _core.down_scale(image=image, side=small))
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=SEEDS, height=st.integers(3, 40), width=SIDES.map(lambda side: side + 2))
+def test_blur(seed, height, width):
+    image = pixels(seed, height, width, 3)
+    assert_same_bytes(lambda: _core.blur(image=image))
