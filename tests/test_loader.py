@@ -1,39 +1,21 @@
-"""The loader: the same bytes whatever the company, right labels, order, resuming, errors."""
+"""What is in the batches: the same bytes whatever the company, right labels, the stages."""
 
-import json
 import time
 
 import numpy as np
 import pytest
 import reference
 import torch
-from fixtures_data import write_300w_lp
+from loader_data import COUNT, rows_by_sample, write_small
 from PIL import Image
 
 from hmtl import _core
 from hmtl.data import Augmentation, Loader, open_dataset
-from hmtl.data.order import BatchPlan
-from hmtl.errors import ConfigError
-
-COUNT = 23
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    root = write_300w_lp(tmp_path_factory.mktemp("rendered"), count=COUNT, subjects=5, size=90)
-    return open_dataset(root)
-
-
-def rows_by_sample(loader: Loader) -> dict[int, tuple[bytes, ...]]:
-    """One pass as {sample: its bytes in every field}."""
-    rows = {}
-    for batch in loader:
-        for row in range(len(batch)):
-            fields = [*batch.views, batch.pose, batch.permutation, batch.turns, batch.puzzled]
-            rows[int(batch.index[row])] = tuple(
-                field[row].numpy().tobytes() for field in fields if field is not None
-            )
-    return rows
+    return write_small(tmp_path_factory.mktemp("rendered"))
 
 
 @pytest.mark.parametrize("pretext", ["none", "puzzle", "rotation", "puzzle-rotation"])
@@ -45,39 +27,6 @@ def test_bytes_do_not_depend_on_threads_or_batch_size(dataset, pretext):
     ]
     assert sorted(passes[0]) == list(range(COUNT))
     assert all(one == passes[0] for one in passes[1:])
-
-
-def test_ranks_share_the_samples_of_one_process(dataset):
-    alone = rows_by_sample(Loader(dataset, batch_size=6, size=32, drop_last=False))
-    joined = {}
-    lengths = set()
-    for rank in range(3):
-        loader = Loader(dataset, batch_size=2, size=32, drop_last=False, rank=rank, world_size=3)
-        lengths.add(len(loader))
-        joined |= rows_by_sample(loader)
-    joined.pop(-1)
-    assert joined == alone
-    assert lengths == {4}
-
-
-@pytest.mark.parametrize("count", range(1, 14))
-@pytest.mark.parametrize("drop_last", [True, False])
-def test_every_rank_has_the_same_number_of_rows(count, drop_last):
-    if drop_last and count < 6:
-        with pytest.raises(ConfigError, match=f"{count} samples, a global batch of 6"):
-            BatchPlan(count=count, batch_size=2, rank=0, world_size=3, drop_last=True)
-        return
-    plans = [
-        BatchPlan(count=count, batch_size=2, rank=rank, world_size=3, drop_last=drop_last)
-        for rank in range(3)
-    ]
-    seen = []
-    for batch in range(len(plans[0])):
-        rows = [plan.positions(batch) for plan in plans]
-        assert len({len(r) for r in rows}) == 1
-        seen += [int(p) for r in rows for p in r if p >= 0]
-    assert sorted(seen) == list(range(len(seen)))
-    assert len(seen) == (count // 6 * 6 if drop_last else count)
 
 
 def test_a_batch_is_what_the_documentation_says(dataset):
@@ -188,96 +137,6 @@ def test_render_is_the_stages_in_their_order(dataset):
         image = image.copy()
         image[y0:y1, x0:x1] = (124, 116, 104)
         assert np.array_equal(batch.images[row].permute(1, 2, 0).numpy(), image)
-
-
-@pytest.mark.parametrize("taken_at", [0, 1, 3, 5])
-def test_a_restored_loader_continues_bit_for_bit(dataset, taken_at):
-    options = {"batch_size": 4, "size": 32, "seed": 9}
-    unbroken = Loader(dataset, **options)
-    all_batches = [batch.images for _ in range(2) for batch in unbroken]
-
-    first = Loader(dataset, **options)
-    iterator = iter(first)
-    for _ in range(taken_at):
-        next(iterator)
-    state = json.loads(json.dumps(first.state_dict()))
-    iterator.close()
-    second = Loader(dataset, num_threads=3, prefetch=1, **options)
-    second.load_state_dict(state)
-    second.set_epoch(0)
-    rest = [batch.images for batch in second] + [batch.images for batch in second]
-    assert len(rest) == len(all_batches) - taken_at
-    assert all(torch.equal(a, b) for a, b in zip(rest, all_batches[taken_at:], strict=True))
-
-
-def test_a_state_continues_on_another_number_of_ranks(dataset):
-    whole = Loader(dataset, batch_size=6, size=32, rank=0, world_size=1)
-    iterator = iter(whole)
-    next(iterator)
-    state = whole.state_dict()
-    rest = {
-        int(i): image
-        for batch in iterator
-        for i, image in zip(batch.index, batch.images, strict=True)
-    }
-    for rank in range(2):
-        part = Loader(dataset, batch_size=3, size=32, rank=rank, world_size=2)
-        part.load_state_dict(state)
-        for batch in part:
-            for i, image in zip(batch.index, batch.images, strict=True):
-                assert torch.equal(rest.pop(int(i)), image)
-    assert not rest
-
-
-def test_a_state_of_other_settings_is_refused_with_the_difference(dataset):
-    state = Loader(dataset, batch_size=4, size=32).state_dict()
-    with pytest.raises(ConfigError, match="state was taken with size = 32, this loader has 48"):
-        Loader(dataset, batch_size=4, size=48).load_state_dict(state)
-    with pytest.raises(ConfigError, match="with seed = 0, this loader has 1"):
-        Loader(dataset, batch_size=4, size=32, seed=1).load_state_dict(state)
-    with pytest.raises(ConfigError, match=r"with dataset\.samples = 23, this loader has 8"):
-        Loader(dataset.subset(np.arange(8)), batch_size=4, size=32).load_state_dict(state)
-
-
-def test_epochs_differ_and_set_epoch_brings_one_back(dataset):
-    loader = Loader(dataset, batch_size=4, size=32)
-    first = [batch.images for batch in loader]
-    assert loader.epoch == 1
-    second = [batch.images for batch in loader]
-    assert not torch.equal(first[0], second[0])
-    loader.set_epoch(0)
-    assert all(torch.equal(a, b.images) for a, b in zip(first, loader, strict=True))
-
-
-def test_breaking_out_and_starting_again_starts_the_epoch_again(dataset):
-    loader = Loader(dataset, batch_size=4, size=32)
-    whole = [batch.images for batch in loader]
-    loader.set_epoch(0)
-    for _ in range(3):
-        for batch in loader:
-            assert torch.equal(batch.images, whole[0])
-            break
-    assert all(torch.equal(a, b.images) for a, b in zip(whole, loader, strict=True))
-
-
-def test_a_batch_that_is_kept_is_never_written_again(dataset):
-    loader = Loader(dataset, batch_size=4, size=32)
-    kept = [batch.images for _ in range(3) for batch in loader]
-    copies = [image.clone() for image in kept]
-    for _ in range(3):
-        for _ in loader:
-            pass
-    assert all(torch.equal(a, b) for a, b in zip(kept, copies, strict=True))
-
-
-def test_memory_of_batches_that_are_dropped_is_used_again(dataset):
-    loader = Loader(dataset, batch_size=4, size=32, prefetch=2)
-    places = set()
-    for _ in range(4):
-        for batch in loader:
-            places.add(batch.images.data_ptr())
-            del batch
-    assert len(places) <= 4
 
 
 def test_normalized_is_the_same_for_fresh_and_given_memory(dataset):
