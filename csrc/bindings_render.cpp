@@ -82,6 +82,8 @@ void bind_settings(py::module_& m) {
       .def_readwrite("blur", &Augmentation::blur)
       .def_readwrite("down_scale", &Augmentation::down_scale)
       .def_readwrite("down_scale_to", &Augmentation::down_scale_to)
+      .def_readwrite("noise", &Augmentation::noise)
+      .def_readwrite("noise_deviation", &Augmentation::noise_deviation)
       .def_readwrite("cutout", &Augmentation::cutout)
       .def_readwrite("cutout_area", &Augmentation::cutout_area);
   py::class_<DrawSettings>(m, "DrawSettings", "All that shapes a draw beside chance.")
@@ -107,8 +109,9 @@ void bind_render(py::module_& m) {
   PYBIND11_NUMPY_DTYPE(Box, x0, y0, x1, y1);
   PYBIND11_NUMPY_DTYPE(ColorMatrix, m);
   PYBIND11_NUMPY_DTYPE(Rect, x0, y0, x1, y1);
-  PYBIND11_NUMPY_DTYPE(SampleParams, box, color, down_scale, cutout, turn, mirror, blur, puzzled,
-                       permutation, turns);
+  PYBIND11_NUMPY_DTYPE(NoiseSource, key, counter);
+  PYBIND11_NUMPY_DTYPE(SampleParams, box, color, down_scale, noise_scale, noise, cutout, turn,
+                       mirror, blur, puzzled, permutation, turns);
   bind_settings(m);
   m.def("draw_params", &bind_draw_params, py::kw_only(), py::arg("settings"), py::arg("seed"),
         py::arg("epoch"), py::arg("samples"), py::arg("views"), py::arg("face"), py::arg("box"),

@@ -13,6 +13,7 @@
 #include "color.h"
 #include "dispatch.h"
 #include "filter.h"
+#include "noise.h"
 #include "normalize.h"
 #include "philox.h"
 #include "resample.h"
@@ -151,6 +152,18 @@ Pixels bind_mirror(const Pixels& image) {
   return out;
 }
 
+Pixels bind_add_noise(const Pixels& image, std::int32_t scale, std::array<std::uint32_t, 2> key,
+                      std::array<std::uint32_t, 3> counter, const std::string& kernel) {
+  Pixels out = copy_of(image);
+  const NoiseSource source = {{key[0], key[1]}, {counter[0], counter[1], counter[2]}};
+  if (kernel.empty()) {
+    add_noise(source, scale, mutable_view(out));
+  } else {
+    add_noise(kernel, source, scale, mutable_view(out));
+  }
+  return out;
+}
+
 Pixels bind_turn(const Pixels& image, int quarters) {
   const int channels = image.ndim() == 3 ? static_cast<int>(image.shape(2)) : 1;
   const ImageView view = image_view(image, channels);
@@ -206,6 +219,11 @@ void bind_stages(py::module_& m) {
   m.def("down_scale", &bind_down_scale, py::arg("image"), py::arg("side"),
         "To side × side and back.");
   m.def("mirror", &bind_mirror, py::arg("image"), "Left-right mirror.");
+  m.def("add_noise", &bind_add_noise, py::arg("image"), py::arg("scale"), py::arg("key"),
+        py::arg("counter"), py::arg("kernel") = "",
+        "Noise of a source on RGB, with one of noise_kernels() or the fastest.");
+  m.def("noise_scale", &noise_scale, py::arg("deviation"), "The scale of a share of 255.");
+  m.def("noise_kernels", &noise_kernels, "What this machine can run, the fastest last.");
   m.def("turn", &bind_turn, py::arg("image"), py::arg("quarters"),
         "Turn of the whole image, counter-clockwise.");
   m.def("cutout", &bind_cutout, py::arg("image"), py::arg("rect"),

@@ -77,6 +77,15 @@ Rect draw_cutout(const DrawSettings& settings, Stream stream) {
           static_cast<std::int16_t>(x0 + side), static_cast<std::int16_t>(y0 + side)};
 }
 
+// Whether and how much is one draw, the noise itself another: `source` only says which.
+void draw_noise(const Augmentation& augmentation, Stream stream, const NoiseSource& source,
+                SampleParams& params) {
+  const bool noise = stream.chance(augmentation.noise);
+  const double deviation = draw(stream, augmentation.noise_deviation);
+  if (noise) params.noise_scale = noise_scale(deviation);
+  if (params.noise_scale != 0) params.noise = source;
+}
+
 // Two different cells are turned by 0 … 3 quarters each, so at most two differ from upright.
 void draw_two_turns(Stream& stream, int tiles, std::uint8_t* turns) {
   const std::uint32_t first = stream.below(static_cast<std::uint32_t>(tiles));
@@ -133,6 +142,11 @@ SampleParams draw_params(const DrawSettings& settings, std::uint64_t seed, std::
   const int canvas =
       params.puzzled ? settings.grid * tile_side(settings.size, settings.grid) : settings.size;
   if (down_scale) params.down_scale = std::max(1, static_cast<int>(std::lround(share * canvas)));
+
+  const NoiseSource source = {
+      {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
+      {static_cast<std::uint32_t>(Purpose::kNoisePixels) | view << 16, sample, epoch}};
+  draw_noise(augmentation, stream(Purpose::kNoise, view), source, params);
 
   params.cutout = draw_cutout(settings, stream(Purpose::kCutout, view));
   return params;

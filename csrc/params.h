@@ -7,6 +7,7 @@
 
 #include "color.h"
 #include "image.h"
+#include "noise.h"
 #include "tile.h"
 
 namespace hmtl {
@@ -32,8 +33,10 @@ struct Augmentation {
   double blur = 0;            // probability
   double down_scale = 0;      // probability
   Range down_scale_to{1, 1};  // share of the side kept on the way
-  double cutout = 0;          // probability
-  Range cutout_area{0, 0};    // share of the area
+  double noise = 0;           // probability
+  Range noise_deviation{0, 0};  // standard deviation, share of the range 0 … 255
+  double cutout = 0;            // probability
+  Range cutout_area{0, 0};      // share of the area
 };
 
 enum class Fit : std::int32_t { kShortSide = 0, kStretch = 1 };
@@ -54,7 +57,9 @@ struct DrawSettings {
 struct SampleParams {
   Box box;  // rendered rectangle, pixels of the stored image
   ColorMatrix color;
-  std::int32_t down_scale;  // side on the way, 0: none
+  std::int32_t down_scale;   // side on the way, 0: none
+  std::int32_t noise_scale;  // as `noise_scale` gives it, 0: none
+  NoiseSource noise;         // 0 where there is none
   Rect cutout;
   std::uint8_t turn;  // of the whole image before it is cropped, quarters counter-clockwise
   std::uint8_t mirror, blur, puzzled;

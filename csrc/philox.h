@@ -38,6 +38,8 @@ enum class Purpose : std::uint32_t {
   kPuzzled = 6,
   kTiles = 7,
   kTurn = 8,
+  kNoise = 9,
+  kNoisePixels = 10,
 };
 
 // The numbers of one (seed, purpose, view, sample, epoch), one after the other.

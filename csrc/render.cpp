@@ -4,6 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "noise.h"
 #include "turn.h"
 
 namespace hmtl {
@@ -62,6 +63,8 @@ void render_view(const SampleParams& params, const RenderSettings& settings, Ren
   if (params.blur) blur(canvas, scratch.filter);
   if (params.down_scale > 0) down_scale(canvas, params.down_scale, scratch.resample);
   scratch.clock.lap(Stage::kFilter);
+  if (params.noise_scale != 0) add_noise(params.noise, params.noise_scale, canvas);
+  scratch.clock.lap(Stage::kNoise);
   if (params.puzzled) {
     tile(canvas, settings.grid, params.permutation, params.turns, output, permutation, turns);
   } else {

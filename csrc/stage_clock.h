@@ -9,11 +9,11 @@
 namespace hmtl {
 
 // What is told apart, in the order of the work: reading bytes, decoding them, turning the whole
-// image, cropping with resize and colour, blur and down-scaling, tiles and cutout.
-enum class Stage : std::size_t { kRead, kDecode, kTurn, kCrop, kFilter, kTile };
-constexpr std::size_t kStages = 6;
-constexpr std::array<const char*, kStages> kStageNames = {"read", "decode", "turn",
-                                                          "crop", "filter", "tile"};
+// image, cropping with resize and colour, blur and down-scaling, noise, tiles and cutout.
+enum class Stage : std::size_t { kRead, kDecode, kTurn, kCrop, kFilter, kNoise, kTile };
+constexpr std::size_t kStages = 7;
+constexpr std::array<const char*, kStages> kStageNames = {"read",   "decode", "turn", "crop",
+                                                          "filter", "noise",  "tile"};
 
 // Nanoseconds by stage.
 using StageTimes = std::array<std::int64_t, kStages>;

@@ -35,7 +35,19 @@ def philox4x32(counter: Sequence[int], key: Sequence[int]) -> tuple[int, int, in
 class Stream:
     """The numbers of one (seed, purpose, view, sample, epoch)."""
 
-    PURPOSES = ("order", "crop", "mirror", "color", "filter", "cutout", "puzzled", "tiles", "turn")
+    PURPOSES = (
+        "order",
+        "crop",
+        "mirror",
+        "color",
+        "filter",
+        "cutout",
+        "puzzled",
+        "tiles",
+        "turn",
+        "noise",
+        "noise-pixels",
+    )
 
     def __init__(self, seed: int, purpose: str, view: int, sample: int, epoch: int) -> None:
         self._key = (seed & MASK, seed >> 32)
@@ -148,6 +160,28 @@ def blur(image: Pixels) -> Pixels:
     return ((total + 128) >> 8).astype(np.uint8)
 
 
+def noise_scale(deviation: float) -> int:
+    """15 bits after the point; 2·B - 255 of a byte has the variance (256² - 1) / 3."""
+    return round_half_away(deviation * 255 * 2**15 / math.sqrt(8 * (256**2 - 1) / 3))
+
+
+def add_noise(image: Pixels, scale: int, seed: int, view: int, sample: int, epoch: int) -> Pixels:
+    """Blocks of 128 samples in memory order, each from the words of eight counters."""
+    purpose = Stream.PURPOSES.index("noise-pixels")
+    out = image.flatten().astype(np.int64)
+    hadamard = [[(-1) ** bin(k & j).count("1") for j in range(8)] for k in range(8)]
+    for start in range(0, len(out), 128):
+        drawn = []
+        for j in range(8):
+            counter = (8 * (start // 128) + j, purpose | view << 16, sample, epoch)
+            words = philox4x32(counter, (seed & MASK, seed >> 32))
+            byte = b"".join(word.to_bytes(4, "little") for word in words)
+            drawn.append([2 * b - 255 for b in byte])
+        noise = (np.array(hadamard) @ np.array(drawn)).ravel()[: len(out) - start]
+        out[start : start + 128] += (noise * scale + 2**14) >> 15
+    return np.clip(out, 0, 255).astype(np.uint8).reshape(image.shape)
+
+
 def tile(
     canvas: Pixels, grid: int, permutation: Sequence[int], turns: Sequence[int], size: int
 ) -> Pixels:
@@ -189,6 +223,39 @@ def draw_tiles(stream: Stream, pretext: str, tiles: int) -> tuple[list[int], lis
     return permutation, turns
 
 
+def draw_crop(
+    stream: Stream,
+    augmentation: Any,
+    fit: str,
+    face: npt.NDArray[np.float32],
+    box: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Margin, share of the area, aspect, and where the part lies; x0, y0, x1, y1."""
+    margin = stream.uniform(*augmentation.margin)
+    area = stream.uniform(*augmentation.area)
+    fitting = [min(max(edge, area), 1 / area) for edge in augmentation.aspect]
+    aspect = math.exp(stream.uniform(*map(math.log, fitting)))
+    place = np.array([stream.uniform() - 0.5, stream.uniform() - 0.5])
+    inner, outer = face.astype(np.float64), box.astype(np.float64)
+    x0, y0, x1, y1 = inner + margin * (outer - inner)
+    frame = np.array([x1 - x0, y1 - y0])
+    if fit == "short-side":
+        frame = np.array([frame.min()] * 2)
+    half = frame * np.array([math.sqrt(area * aspect), math.sqrt(area / aspect)]) / 2
+    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    centre = centre + augmentation.off_centre * place * (frame - 2 * half)
+    return np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def draw_cutout(stream: Stream, augmentation: Any, size: int) -> tuple[int, int, int, int]:
+    if not stream.chance(augmentation.cutout):
+        return (0, 0, 0, 0)
+    side = round_half_away(math.sqrt(stream.uniform(*augmentation.cutout_area)) * size)
+    side = min(max(side, 1), size)
+    left, top = stream.below(size - side + 1), stream.below(size - side + 1)
+    return (left, top, left + side, top + side)
+
+
 def draw_params(
     augmentation: Any,
     *,
@@ -208,22 +275,6 @@ def draw_params(
 
     def stream(purpose: str, of_view: int = view) -> Stream:
         return Stream(seed, purpose, of_view, sample, epoch)
-
-    crop = stream("crop")
-    margin = crop.uniform(*augmentation.margin)
-    area = crop.uniform(*augmentation.area)
-    fitting = [min(max(edge, area), 1 / area) for edge in augmentation.aspect]
-    aspect = math.exp(crop.uniform(*map(math.log, fitting)))
-    place = np.array([crop.uniform() - 0.5, crop.uniform() - 0.5])
-    inner, outer = face.astype(np.float64), box.astype(np.float64)
-    x0, y0, x1, y1 = inner + margin * (outer - inner)
-    width, height = x1 - x0, y1 - y0
-    if fit == "short-side":
-        width = height = min(width, height)
-    frame = np.array([width, height])
-    half = frame * np.array([math.sqrt(area * aspect), math.sqrt(area / aspect)]) / 2
-    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-    centre = centre + augmentation.off_centre * place * (frame - 2 * half)
 
     turning = stream("turn", 0)
     turn = turning.below(4) if turning.chance(augmentation.turn) else 0
@@ -245,21 +296,19 @@ def draw_params(
     share = filters.uniform(*augmentation.down_scale_to)
     canvas = grid * -(-size // grid) if puzzled else size
 
-    cut = stream("cutout")
-    rect = (0, 0, 0, 0)
-    if cut.chance(augmentation.cutout):
-        side = round_half_away(math.sqrt(cut.uniform(*augmentation.cutout_area)) * size)
-        side = min(max(side, 1), size)
-        left, top = cut.below(size - side + 1), cut.below(size - side + 1)
-        rect = (left, top, left + side, top + side)
+    noise = stream("noise")
+    is_noisy = noise.chance(augmentation.noise)
+    deviation = noise.uniform(*augmentation.noise_deviation)
+
     return {
         "turn": turn,
-        "box": np.concatenate([centre - half, centre + half]).astype(np.float32),
+        "box": draw_crop(stream("crop"), augmentation, fit, face, box),
         "color": (*(drawn if jitter else (1.0, 1.0, 1.0, 0.0)), is_grey),
         "mirror": stream("mirror", 0).chance(augmentation.mirror),
         "blur": is_blurred,
         "down_scale": max(1, round_half_away(share * canvas)) if is_small else 0,
-        "cutout": rect,
+        "noise_scale": noise_scale(deviation) if is_noisy else 0,
+        "cutout": draw_cutout(stream("cutout"), augmentation, size),
         "puzzled": puzzled,
         "permutation": permutation,
         "turns": turns,

@@ -197,7 +197,7 @@ def test_stats_say_how_long_each_stage_took(dataset):
     list(loader)
     elapsed = time.perf_counter() - start
     stages = loader.stats()["stages"]
-    assert list(stages) == ["read", "decode", "turn", "crop", "filter", "tile"]
+    assert list(stages) == ["read", "decode", "turn", "crop", "filter", "noise", "tile"]
     assert all(seconds > 0 for seconds in stages.values())
     assert sum(stages.values()) < 2 * elapsed
     assert stages["decode"] > stages["read"]

@@ -32,6 +32,8 @@ EVERYTHING = Augmentation(
     blur=0.5,
     down_scale=0.5,
     down_scale_to=(0.3, 0.5),
+    noise=0.7,
+    noise_deviation=(0.02, 0.1),
     cutout=0.6,
     cutout_area=(0.02, 0.3),
 )
@@ -86,8 +88,16 @@ def test_draws_equal_the_reference(pretext, fit, fraction):
             assert np.array_equal(np.array(drawn["box"].tolist(), np.float32), expected["box"])
             assert np.array_equal(drawn["color"]["m"], matrix)
             assert tuple(drawn["cutout"].tolist()) == expected["cutout"]
-            for key in ("turn", "mirror", "blur", "down_scale", "puzzled"):
+            for key in ("turn", "mirror", "blur", "down_scale", "noise_scale", "puzzled"):
                 assert drawn[key] == expected[key], key
+            source = {"key": [0, 0], "counter": [0, 0, 0]}
+            if expected["noise_scale"]:
+                seed, epoch = options["seed"], options["epoch"]
+                source = {
+                    "key": [seed & 0xFFFFFFFF, seed >> 32],
+                    "counter": [10 | view << 16, sample, epoch],
+                }
+            assert {key: drawn["noise"][key].tolist() for key in source} == source
             assert drawn["permutation"][: grid**2].tolist() == expected["permutation"]
             assert drawn["turns"][: grid**2].tolist() == expected["turns"]
 

@@ -45,6 +45,10 @@ class Augmentation:
     """Probability of resizing down and back."""
     down_scale_to: Range = (1.0, 1.0)
     """Share of the side kept on the way, in (0, 1]."""
+    noise: float = 0.0
+    """Probability of noise, nearly Gaussian and of its own for each sample and channel."""
+    noise_deviation: Range = (0.0, 0.0)
+    """Its standard deviation as a share of the full range of 255, in [0, 1]."""
     cutout: float = 0.0
     """Probability of hiding a square behind the mean colour."""
     cutout_area: Range = (0.0, 0.0)
@@ -87,6 +91,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "saturation": (0.0, 4.0),
     "hue": (-180.0, 180.0),
     "down_scale_to": (1e-3, 1.0),
+    "noise_deviation": (0.0, 1.0),
     "cutout_area": (0.0, 1.0),
 }
 
