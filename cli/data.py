@@ -7,6 +7,7 @@ import click
 from .console import printable
 from .data_check import check
 from .data_index import index
+from .data_pack import pack
 from .data_rechunk import rechunk
 from .data_stats import stats
 
@@ -65,5 +66,5 @@ def synth(
     click.echo(f"{count} images of {subjects} subjects in {place}")
 
 
-for command in (check, stats, index, rechunk):
+for command in (check, stats, index, pack, rechunk):
     data.add_command(command)

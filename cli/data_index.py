@@ -32,6 +32,8 @@ def index(
     indexed = open_columns(known, location, request)
     seconds = time.monotonic() - started
     state = "fresh" if indexed.reason is None else f"made: {indexed.reason}"
+    for packing in indexed.columns.packings:
+        click.echo(printable(packing.summary()))
     path = "not kept, as no folder for it can be written to"
     if indexed.path is not None:
         path = printable(str(indexed.path))

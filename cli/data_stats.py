@@ -97,6 +97,8 @@ def _show(found: Mapping[str, Any]) -> None:
 
 
 def _summary(found: Mapping[str, Any]) -> list[str]:
+    from hmtl.data.packing.record import Packing
+
     split = f", split {found['split']}" if found["split"] else ""
     boxes = f", boxes: {found['boxes']}" if found["boxes"] else ""
     subjects = found["subjects"]
@@ -108,6 +110,7 @@ def _summary(found: Mapping[str, Any]) -> list[str]:
         f"{found['root']} ({found['layout']}{split}, crop rule {found['crop']}{boxes})",
         counts,
     ]
+    lines += [Packing(**packing).summary() for packing in found["packings"]]
     if found["convention"] == "direction":
         lines.append("directions (yaw and pitch of the facing axis; no roll)")
     if found["images"]["unreadable"]:

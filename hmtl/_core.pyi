@@ -110,7 +110,7 @@ def normalize_coefficients() -> list[float]:
 def decode(
     data: bytes,
     codec: int,
-    name: str,
+    name: str | bytes,
     *,
     height: int = 0,
     width: int = 0,

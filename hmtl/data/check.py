@@ -91,6 +91,7 @@ def check_dataset(
     parts = list(_read(known, location, requests, findings, absent_is_error=absent_is_error))
     samples = union([part.columns for part in parts])
     _audit(known, location, findings, complete=complete)
+    _verify(known, location, findings, on_progress)
     check_splits(folder, {part.split or "": part.columns for part in parts}, findings)
     for other in against:
         on_progress(f"reading labels of {other}", 0, None)
@@ -185,6 +186,13 @@ def _audit(layout: Layout, location: Path, findings: Findings, *, complete: bool
             findings.add(problem, is_error=complete and problem.kind == MISSING_FILE)
     except (DataError, OSError) as error:
         findings.error("data set", str(error))
+
+
+def _verify(layout: Layout, location: Path, findings: Findings, on_progress: OnProgress) -> None:
+    """Compare the files with what the data set itself says of them."""
+    if layout.verify is not None:
+        on_progress("reading shards", 0, None)
+        layout.verify(location, lambda problem: findings.add(problem, is_error=True))
 
 
 def _columns(layout: Layout, location: Path, request: Request, on_problem: OnProblem) -> Columns:

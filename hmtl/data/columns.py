@@ -3,10 +3,15 @@
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from hmtl.data.packing.record import Packing
+
+if TYPE_CHECKING:
+    from hmtl.data.dataset import Dataset
 
 EXTENT_DTYPE = np.dtype(
     [
@@ -27,6 +32,10 @@ EXTENT_DTYPE = np.dtype(
 `row` is the number of the image in a file that holds several, -1 for a file that is one image;
 `crc` is zlib's CRC-32 of the bytes, 0 where it is not known.
 """
+
+
+ORIGIN_DTYPE = np.dtype([("file", "<i4"), ("row", "<i4")])
+"""Which image a packed sample was made from: a row of `origins`, and `row` as in an extent."""
 
 
 class Codec(enum.IntEnum):
@@ -58,10 +67,13 @@ COLUMNS: dict[str, tuple[npt.DTypeLike, tuple[int, ...]]] = {
 }
 """Of each column the type and the shape behind N."""
 
+OPTIONAL_COLUMNS: dict[str, tuple[npt.DTypeLike, tuple[int, ...]]] = {"origin": (ORIGIN_DTYPE, ())}
+"""The same of columns that may be None."""
+
 
 def as_column(name: str, values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
     """Return a column of `count` samples in its type; ValueError where it has another shape."""
-    dtype, behind = COLUMNS[name]
+    dtype, behind = (COLUMNS | OPTIONAL_COLUMNS)[name]
     column = np.ascontiguousarray(values, dtype=dtype)
     if column.shape != (count, *behind):
         raise ValueError(f"{name} must be of shape {(count, *behind)}, got {column.shape}")
@@ -81,6 +93,9 @@ class Columns:
     subjects: tuple[str, ...]
     boxes: str = ""
     """Where the boxes come from, of a layout that has a choice."""
+    origin: npt.NDArray[Any] | None = None
+    origins: tuple[str, ...] = ()
+    packings: tuple[Packing, ...] = ()
 
 
 def number_names(names: Iterable[str], numbers: dict[str, int]) -> npt.NDArray[np.int32]:
@@ -91,6 +106,15 @@ def number_names(names: Iterable[str], numbers: dict[str, int]) -> npt.NDArray[n
 def sample_name(file: str, row: int) -> str:
     """Return a sample's name: its file, with the number of the image where that holds several."""
     return file if row < 0 else f"{file}#{row}"
+
+
+def sample_names(samples: "Columns | Dataset") -> list[str]:
+    """Return the name of every sample: that of its image, or of the one it was packed from."""
+    origin, files = samples.origin, samples.origins
+    if origin is None:
+        origin, files = samples.extent, samples.files
+    places = zip(origin["file"].tolist(), origin["row"].tolist(), strict=True)
+    return [sample_name(files[file], row) for file, row in places]
 
 
 def file_extents(sizes: npt.ArrayLike, codecs: npt.ArrayLike) -> npt.NDArray[Any]:

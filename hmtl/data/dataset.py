@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl import pose as poses
-from hmtl.data.columns import COLUMNS, as_column, number_names, sample_name
+from hmtl.data.columns import (
+    COLUMNS,
+    OPTIONAL_COLUMNS,
+    ORIGIN_DTYPE,
+    as_column,
+    number_names,
+    sample_names,
+)
+from hmtl.data.packing.record import Packing
 from hmtl.errors import DataError
 from hmtl.pose import Convention
 
@@ -46,11 +54,19 @@ class Dataset:
     """The published split that was opened, of a data set that has some."""
     boxes: str = ""
     """Where the boxes come from, of a layout that has a choice."""
+    origin: npt.NDArray[Any] | None = None
+    """(N,) of ORIGIN_DTYPE, of packed samples: `file` is a row of `origins`; else None."""
+    origins: tuple[str, ...] = ()
+    """The files that packed samples were made from, below the source's root."""
+    packings: tuple[Packing, ...] = ()
+    """How packed samples were packed: one, or several of a `concat`."""
     fingerprint: str
     """Changes with the files, the layout, the crop rule and the choice of samples."""
 
     def __post_init__(self) -> None:
-        for name in COLUMNS:
+        for name in (*COLUMNS, *OPTIONAL_COLUMNS):
+            if name in OPTIONAL_COLUMNS and getattr(self, name) is None:
+                continue
             column = as_column(name, getattr(self, name), len(self.extent)).view()
             column.setflags(write=False)
             object.__setattr__(self, name, column)
@@ -63,9 +79,9 @@ class Dataset:
         """The path of each sample below the root, made on access.
 
         Where a file holds several, the number of the image follows: "train/subject0003.h5#17".
+        Packed samples have the names of those that they were made from.
         """
-        places = zip(self.extent["file"].tolist(), self.extent["row"].tolist(), strict=True)
-        return [sample_name(self.files[file], row) for file, row in places]
+        return sample_names(self)
 
     def paths(self) -> list[str]:
         """Return the paths of `files` with the root before them.
@@ -89,6 +105,7 @@ class Dataset:
             face=self.face[ids],
             box=self.box[ids],
             subject=self.subject[ids],
+            origin=None if self.origin is None else self.origin[ids],
             fingerprint=digest.hexdigest(),
         )
 
@@ -159,14 +176,17 @@ def concat(datasets: Sequence[Dataset], convention: Convention | None = None) ->
     root = Path(os.path.commonpath([dataset.root for dataset in datasets]))
     files: dict[str, int] = {}
     subjects: dict[str, int] = {}
-    extents, subject = [], []
+    origins: dict[str, int] = {}
+    extents, subject, origin = [], [], []
     for dataset in datasets:
         below = PurePosixPath(dataset.root.relative_to(root))
         extent = dataset.extent.copy()
         extent["file"] = _merge(files, below, dataset.files)[extent["file"]]
         extents.append(extent)
         subject.append(_merge(subjects, below, dataset.subjects)[dataset.subject])
+        origin.append(_merged_origin(origins, below, dataset))
     digest = hashlib.sha256("\0".join(dataset.fingerprint for dataset in datasets).encode())
+    are_packed = any(dataset.origin is not None for dataset in datasets)
     return Dataset(
         root=root,
         layout=_joined(dataset.layout for dataset in datasets),
@@ -181,6 +201,9 @@ def concat(datasets: Sequence[Dataset], convention: Convention | None = None) ->
         convention=convention,
         split=_joined(dataset.split or "" for dataset in datasets) or None,
         boxes=_joined(dataset.boxes for dataset in datasets),
+        origin=np.concatenate(origin) if are_packed else None,
+        origins=tuple(origins) if are_packed else (),
+        packings=tuple(dict.fromkeys(p for dataset in datasets for p in dataset.packings)),
         fingerprint=digest.hexdigest(),
     )
 
@@ -202,3 +225,16 @@ def _merge(
     """Number `names`, prefixed with a folder, among those already numbered; return the numbers."""
     prefix = "" if below == PurePosixPath() else f"{below}/"
     return number_names((prefix + name for name in names), numbers)
+
+
+def _merged_origin(
+    numbers: dict[str, int], below: PurePosixPath, dataset: Dataset
+) -> npt.NDArray[Any]:
+    """Return where the samples of a dataset come from: their own files, if they are not packed."""
+    own, names = dataset.origin, dataset.origins
+    if own is None:
+        own, names = dataset.extent, dataset.files
+    origin = np.empty(len(dataset), dtype=ORIGIN_DTYPE)
+    origin["file"] = _merge(numbers, below, names)[own["file"]]
+    origin["row"] = own["row"]
+    return origin

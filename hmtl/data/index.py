@@ -5,15 +5,16 @@ holds the fingerprint of the files it was made from; where that differs from the
 where the index is torn or of another version, it is made anew.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ import numpy.typing as npt
 from hmtl.data.columns import COLUMNS, Columns, as_column
 from hmtl.data.layouts.layout import Layout, Request, refuse
 from hmtl.data.layouts.scan import Scan
+from hmtl.data.packing.record import Packing
+from hmtl.errors import DataError
 
 VERSION = 3
 """Goes up when the same files give other columns, or the columns are kept in another way."""
@@ -53,10 +56,18 @@ def open_columns(layout: Layout, location: Path, request: Request) -> Indexed:
     They come from an index where one fits; else they are read from the files and kept. Raises
     DataError for the first file that is wrong.
     """
+    reason = MISSING
+    if layout.own_index is not None:
+        try:
+            path, columns, fingerprint = layout.own_index(location)
+            return Indexed(columns=columns, fingerprint=fingerprint, path=path, reason=None)
+        except FileNotFoundError:
+            pass
+        except StaleIndexError as stale:
+            reason = str(stale)
     scan = layout.scan(location, request)
     fingerprint = fingerprint_of(scan, layout=layout.name, request=request)
     paths = index_paths(layout.name, location, request)
-    reason = MISSING
     for path in paths:
         try:
             columns = load_index(path, fingerprint)
@@ -111,18 +122,33 @@ def save_index(path: Path, columns: Columns, fingerprint: str) -> None:
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:
-            np.savez(
-                file,
-                version=np.int64(VERSION),
-                fingerprint=_pack([fingerprint]),
-                files=_pack(columns.files),
-                **{name: getattr(columns, name) for name in COLUMNS},
-                subjects=_pack(columns.subjects),
-                boxes=_pack([columns.boxes]),
-            )
+            write_arrays(file, to_arrays(columns, fingerprint))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_arrays(file: BinaryIO, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as `open_arrays` reads them."""
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def to_arrays(columns: Columns, fingerprint: str) -> dict[str, npt.NDArray[Any]]:
+    """Return what an index holds, by name."""
+    arrays = {
+        "version": np.array(VERSION, dtype=np.int64),
+        "fingerprint": pack_names([fingerprint]),
+        "files": pack_names(columns.files),
+        **{name: getattr(columns, name) for name in COLUMNS},
+        "subjects": pack_names(columns.subjects),
+        "boxes": pack_names([columns.boxes]),
+    }
+    if columns.origin is not None:
+        arrays["origin"] = columns.origin
+        arrays["origins"] = pack_names(columns.origins)
+    if columns.packings:
+        arrays["packings"] = pack_names([packing.to_json() for packing in columns.packings])
+    return arrays
 
 
 def load_index(path: Path, fingerprint: str) -> Columns:
@@ -131,26 +157,61 @@ def load_index(path: Path, fingerprint: str) -> Columns:
     Raises StaleIndexError when it is of another version, of other files, not whole or not readable,
     and FileNotFoundError when there is none.
     """
+    with open_arrays(path) as arrays:
+        if unpack_names(arrays["fingerprint"]) != (fingerprint,):
+            raise StaleIndexError("changed files")
+        return from_arrays(arrays)
+
+
+@contextlib.contextmanager
+def open_arrays(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """Yield the arrays of an index, each read when it is asked for.
+
+    Whatever goes wrong with them, within the block too, is a StaleIndexError; FileNotFoundError
+    where there is no index.
+    """
     try:
         # Opened here, as np.load leaves a file open that it cannot make sense of.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if (version := int(arrays["version"])) != VERSION:
                 raise StaleIndexError(f"version {version} of the index, expected {VERSION}")
-            if _unpack(arrays["fingerprint"]) != (fingerprint,):
-                raise StaleIndexError("changed files")
-            columns = {name: arrays[name] for name in COLUMNS}
-            count = len(columns["extent"])
-            return Columns(
-                files=_unpack(arrays["files"]),
-                **{name: as_column(name, values, count) for name, values in columns.items()},
-                subjects=_unpack(arrays["subjects"]),
-                boxes=_unpack(arrays["boxes"])[0],
-            )
-    except (FileNotFoundError, StaleIndexError):
+            yield arrays
+    except (DataError, FileNotFoundError, StaleIndexError):
         raise
     # NumPy's parser meets damaged files with whatever breaks first; see `read_boxes`.
     except Exception as error:
         raise StaleIndexError(f"unreadable index {path}") from error
+
+
+def from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Columns:
+    """Return the columns that `to_arrays` took apart; any error where they do not fit together."""
+    columns = {name: arrays[name] for name in COLUMNS}
+    count = len(columns["extent"])
+    files, subjects = unpack_names(arrays["files"]), unpack_names(arrays["subjects"])
+    read = {name: as_column(name, values, count) for name, values in columns.items()}
+    _check_numbers(read["extent"]["file"], files)
+    _check_numbers(read["subject"], subjects)
+    origin: npt.NDArray[Any] | None = None
+    origins: tuple[str, ...] = ()
+    if "origin" in arrays:
+        origin = as_column("origin", arrays["origin"], count)
+        origins = unpack_names(arrays["origins"])
+        _check_numbers(origin["file"], origins)
+    packings = unpack_names(arrays["packings"]) if "packings" in arrays else ()
+    return Columns(
+        files=files,
+        **read,
+        subjects=subjects,
+        boxes=unpack_names(arrays["boxes"])[0],
+        origin=origin,
+        origins=origins,
+        packings=tuple(Packing.from_json(text) for text in packings),
+    )
+
+
+def _check_numbers(numbers: npt.NDArray[Any], names: Sequence[str]) -> None:
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(names):
+        raise ValueError("numbers of names that are not there")
 
 
 def _save_where_possible(paths: Sequence[Path], columns: Columns, fingerprint: str) -> Path | None:
@@ -165,10 +226,10 @@ def _save_where_possible(paths: Sequence[Path], columns: Columns, fingerprint: s
     return None
 
 
-def _pack(names: Sequence[str]) -> npt.NDArray[np.uint8]:
+def pack_names(names: Sequence[str]) -> npt.NDArray[np.uint8]:
     """Return names as one array of bytes: as many small strings they would load slowly."""
     return np.frombuffer(os.fsencode("\0".join(names)), dtype=np.uint8)
 
 
-def _unpack(packed: npt.NDArray[Any]) -> tuple[str, ...]:
+def unpack_names(packed: npt.NDArray[Any]) -> tuple[str, ...]:
     return tuple(os.fsdecode(packed.tobytes()).split("\0"))

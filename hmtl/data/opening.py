@@ -54,6 +54,9 @@ def open_dataset(
         convention=known.convention,
         split=request.split,
         boxes=columns.boxes,
+        origin=columns.origin,
+        origins=columns.origins,
+        packings=columns.packings,
         fingerprint=indexed.fingerprint,
     )
     found = f"{len(dataset):,} samples"

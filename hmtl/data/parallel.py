@@ -21,11 +21,12 @@ def usable_cores() -> int:
 
 
 def in_order(
-    function: Callable[[int], Result], count: int, threads: int
+    function: Callable[[int], Result], count: int, threads: int, *, per_task: int = _CALLS_PER_TASK
 ) -> Generator[Result, None, None]:
     """Yield function(0) … function(count - 1), called on so many threads, 0 for one per core.
 
-    What `function` raises is raised in its place. The generator should be closed: its threads then
+    A thread takes `per_task` numbers at a time, and is some tasks ahead of what is yielded. What
+    `function` raises is raised in its place. The generator should be closed: its threads then
     end after the call at hand.
     """
     stop = threading.Event()
@@ -33,7 +34,7 @@ def in_order(
 
     def work(start: int) -> list[Result]:
         results: list[Result] = []
-        for number in range(start, min(start + _CALLS_PER_TASK, count)):
+        for number in range(start, min(start + per_task, count)):
             if stop.is_set():
                 break
             results.append(function(number))
@@ -41,7 +42,7 @@ def in_order(
 
     pool = ThreadPoolExecutor(threads)
     try:
-        starts = iter(range(0, count, _CALLS_PER_TASK))
+        starts = iter(range(0, count, per_task))
         pending: deque[Future[list[Result]]] = deque()
         while True:
             missing = _TASKS_AHEAD * threads - len(pending)

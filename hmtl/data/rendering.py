@@ -14,6 +14,7 @@ from hmtl.data.augmentation import Augmentation
 from hmtl.data.batch import Batch
 from hmtl.data.buffers import BufferPool, Pixels
 from hmtl.data.dataset import Dataset
+from hmtl.data.packing.record import check_covered
 from hmtl.errors import ConfigError
 from hmtl.pose import in_plane_turn
 
@@ -154,6 +155,7 @@ class Renderer:
         threads: int,
         buffers: BufferPool,
     ) -> None:
+        check_covered(dataset.packings, margin=options.augmentation.margin[1], fit=options.fit)
         self._dataset = dataset
         self._options = options
         self._seed = seed

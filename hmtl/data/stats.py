@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,8 @@ def dataset_stats(
 ) -> dict[str, Any]:
     """Return counts, sizes in px and poses in degrees of a dataset as plain values.
 
-    Keys: `layout`, `root`, `split`, `crop`, `boxes`, `convention`, `n`; `subjects` (how many, and
-    of their numbers of samples quantiles); `images` (how many, and how many `unreadable`); `sizes`
+    Keys: `layout`, `root`, `split`, `crop`, `boxes`, `convention`, `packings` (how packed samples
+    were packed), `n`; `subjects` (how many, and of their numbers of samples quantiles); `images` (how many, and how many `unreadable`); `sizes`
     (of `image`, `face` and `box` the quantiles of `height` and `width`); `pose` (of each angle `n`,
     `mean`, quantiles and a `histogram` of `edges`, `counts` and how many lie `below` and `above`);
     `beyond_99` and, of 300W-LP, `flipped` (`n` and `share` of the samples). Quantiles are null
@@ -47,6 +48,7 @@ def dataset_stats(
         "crop": dataset.crop,
         "boxes": dataset.boxes,
         "convention": dataset.convention,
+        "packings": [asdict(packing) for packing in dataset.packings],
         "n": len(dataset),
         "subjects": {"n": len(per_subject), "samples": _quantiles(per_subject)},
         "images": {"n": images, "unreadable": unreadable},
@@ -117,6 +119,9 @@ def _image_sizes(
         extent = dataset.extent[rows[number]]
         if extent["height"]:
             return int(extent["height"]), int(extent["width"])
+        if extent["row"] >= 0:
+            # An image within a file, of which that could not be found out.
+            return 0, 0
         try:
             return image_size(dataset.root, dataset.files[extent["file"]])
         except SampleError:

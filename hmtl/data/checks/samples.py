@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl.data.columns import EXTENT_DTYPE, Columns, number_names, sample_name
+from hmtl.data.packing.label import key_of
 
 _NO_SAMPLES = Columns(
     files=(),
@@ -21,6 +22,8 @@ _NO_SAMPLES = Columns(
 
 def union(parts: Sequence[Columns]) -> Columns:
     """Return the samples of all parts; of an image, those of the first part that has it."""
+    if len(parts) == 1:
+        return parts[0]
     files: dict[str, int] = {}
     subjects: dict[str, int] = {}
     taken = [_NO_SAMPLES]
@@ -60,6 +63,11 @@ def image_keys(extent: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def name_of(samples: Columns, number: int) -> str:
-    """Return the name of a sample."""
+    """Return what a sample is called in what is found: its image, or its shard and key."""
     extent = samples.extent[number]
-    return sample_name(samples.files[extent["file"]], extent["row"])
+    file, row = samples.files[extent["file"]], int(extent["row"])
+    if samples.origin is None:
+        return sample_name(file, row)
+    origin = samples.origin[number]
+    name = sample_name(samples.origins[origin["file"]], origin["row"])
+    return f"{file}/{key_of(row, name)}" if samples.packings else f"{file}/{name}"

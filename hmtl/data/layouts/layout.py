@@ -74,6 +74,14 @@ class Layout:
     published: Callable[[Columns, Request], int | None] | None = None
     """How many samples the published data set has, of which these columns may be a part; None where
     the request is not for all of a published part."""
+    at: Callable[[Path], "Layout"] | None = None
+    """The same layout as it is at a location, where its rules differ from place to place."""
+    own_index: Callable[[Path], tuple[Path, Columns, str]] | None = None
+    """The index that is a part of the data set, its columns and its fingerprint: no other is kept
+    beside it. FileNotFoundError where there is none, StaleIndexError where it cannot be used,
+    DataError where the files are not those that it is of."""
+    verify: Callable[[Path, OnProblem], None] | None = None
+    """Everything that can be wrong with the files beside what opening and decoding find."""
     audit: Callable[[Path], list[Problem]] | None = None
     """The files below the location that are listed but not there, of kind "missing file", and
     there but not listed; neither keeps the data set from being opened."""

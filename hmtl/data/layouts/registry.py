@@ -3,13 +3,20 @@
 import os
 from pathlib import Path
 
-from hmtl.data.layouts import aflw2000, biwi, csv, w300lp, xgaze
+from hmtl.data.layouts import aflw2000, biwi, csv, packed, w300lp, xgaze
 from hmtl.data.layouts.layout import Layout
 from hmtl.errors import ConfigError, DataError
 
 LAYOUTS = {
     layout.name: layout
-    for layout in (w300lp.LAYOUT, aflw2000.LAYOUT, biwi.LAYOUT, xgaze.LAYOUT, csv.LAYOUT)
+    for layout in (
+        w300lp.LAYOUT,
+        aflw2000.LAYOUT,
+        biwi.LAYOUT,
+        xgaze.LAYOUT,
+        csv.LAYOUT,
+        packed.LAYOUT,
+    )
 }
 
 
@@ -32,7 +39,7 @@ def find_layout(root: Path, name: str | None = None) -> tuple[Layout, Path]:
     except OSError as error:
         raise DataError(f"cannot read {root}: {error.strerror}") from error
     if name is not None:
-        return LAYOUTS[name], LAYOUTS[name].find(root) or root
+        return _at(LAYOUTS[name], LAYOUTS[name].find(root) or root)
     found = [
         (layout, location)
         for layout in LAYOUTS.values()
@@ -43,7 +50,11 @@ def find_layout(root: Path, name: str | None = None) -> tuple[Layout, Path]:
     if len(found) > 1:
         fits = " and ".join(f"{layout.name} ({location})" for layout, location in found)
         raise DataError(f"{root} fits {fits}: name the layout or give the folder of one")
-    return found[0]
+    return _at(*found[0])
+
+
+def _at(layout: Layout, location: Path) -> tuple[Layout, Path]:
+    return (layout.at(location) if layout.at else layout), location
 
 
 def _advice(root: Path) -> str:
