@@ -10,6 +10,10 @@
 #include "dispatch.h"
 #include "lzf.h"
 
+#ifdef HMTL_AVX2
+#include <immintrin.h>
+#endif
+
 // One image, height × width × 3 bytes: blue first, as it is or packed as one chunk, as ETH-XGaze's
 // HDF5 files hold it; red first, as packed shards do. The bytes do not say the size: the sample
 // does.
@@ -17,13 +21,35 @@
 namespace hmtl {
 namespace {
 
-// Blue first to red first.
-HMTL_CLONES void exchange_red_and_blue(const std::uint8_t* bgr, std::uint8_t* rgb, int pixels) {
+// Blue first to red first; the two do not overlap.
+void exchange_red_and_blue_plain(const std::uint8_t* bgr, std::uint8_t* rgb, int pixels) {
   for (int i = 0; i < pixels; ++i) {
     rgb[3 * i] = bgr[3 * i + 2];
     rgb[3 * i + 1] = bgr[3 * i + 1];
     rgb[3 * i + 2] = bgr[3 * i];
   }
+}
+
+#ifdef HMTL_AVX2
+// Five pixels at a time and a byte behind them, which the next five write again.
+HMTL_AVX2 void exchange_red_and_blue_avx2(const std::uint8_t* bgr, std::uint8_t* rgb, int pixels) {
+  constexpr int kAtOnce = 5;
+  const __m128i order = _mm_setr_epi8(2, 1, 0, 5, 4, 3, 8, 7, 6, 11, 10, 9, 14, 13, 12, 15);
+  for (; pixels > kAtOnce; pixels -= kAtOnce) {
+    const __m128i five = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bgr));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(rgb), _mm_shuffle_epi8(five, order));
+    bgr += 3 * kAtOnce;
+    rgb += 3 * kAtOnce;
+  }
+  exchange_red_and_blue_plain(bgr, rgb, pixels);
+}
+#endif
+
+void exchange_red_and_blue(const std::uint8_t* bgr, std::uint8_t* rgb, int pixels) {
+#ifdef HMTL_AVX2
+  if (use_avx2()) return exchange_red_and_blue_avx2(bgr, rgb, pixels);
+#endif
+  exchange_red_and_blue_plain(bgr, rgb, pixels);
 }
 
 std::string in_bytes(std::size_t count) {

@@ -1,6 +1,7 @@
 #include "resample_rows.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "dispatch.h"
 
@@ -219,6 +220,7 @@ HMTL_AVX2 void sum_columns_avx2(const std::uint8_t* const* lines, int line_count
 bool place_group(int i, std::size_t half, Columns& columns) {
   const Taps& taps = columns.taps;
   if (i >= taps.out) return true;
+  const auto pairs = static_cast<std::size_t>(columns.pairs);
   int first = taps.end;
   for (int j = i; j < std::min(i + kGroup, taps.out); ++j) {
     first = std::min(first, taps.first[static_cast<std::size_t>(sample_at(columns, j))]);
@@ -230,14 +232,14 @@ bool place_group(int i, std::size_t half, Columns& columns) {
     const int place = (taps.first[static_cast<std::size_t>(sample)] - first) * columns.step;
     if (place + columns.step >= kWindow) return false;
     if (place + columns.step * (2 * columns.pairs - 1) >= kWindow) columns.one_window = false;
-    columns.picks[4 * lane] = static_cast<std::uint8_t>(place);
-    columns.picks[4 * lane + 2] = static_cast<std::uint8_t>(place + columns.step);
+    const std::uint8_t picks[4] = {static_cast<std::uint8_t>(place), kZero,
+                                   static_cast<std::uint8_t>(place + columns.step), kZero};
+    std::memcpy(&columns.picks[4 * lane], picks, sizeof picks);
     columns.biases[lane] = taps.bias[static_cast<std::size_t>(sample)];
     const std::int16_t* weights = taps.weights_of(sample);
-    for (int k = 0; k < std::min(2 * columns.pairs, taps.stride); ++k) {
-      const std::size_t vector =
-          half / 2 * static_cast<std::size_t>(columns.pairs) + static_cast<std::size_t>(k / 2);
-      columns.weights[16 * vector + 2 * (lane % 8) + static_cast<std::size_t>(k % 2)] = weights[k];
+    std::int16_t* pair = &columns.weights[half / 2 * 16 * pairs + 2 * (lane % 8)];
+    for (std::size_t k = 0; k < pairs; ++k) {
+      std::memcpy(pair + 16 * k, weights + 2 * k, 2 * sizeof *pair);
     }
   }
   return true;

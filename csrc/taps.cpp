@@ -20,18 +20,24 @@ constexpr int kBlock = 32;
 struct Filters {
   double centre[kBlock], first[kBlock], last[kBlock];
   double support = 1;
+  int most = 0;  // positions of a filter
 };
 
 // Output samples from `sample` to `last`; the last stands for those behind it.
 HMTL_CLONES void place_filters(double from, double scale, int sample, int last, double canvas_first,
                                double canvas_last, Filters& filters) {
   const double support = filters.support;
+  int most = 0;
   for (int j = 0; j < kBlock; ++j) {
     const double centre = from + (std::min(sample + j, last) + 0.5) * scale;
     filters.centre[j] = centre;
     filters.first[j] = std::max(canvas_first, std::floor(centre - support + 0.5));
     filters.last[j] = std::min(canvas_last, std::floor(centre + support + 0.5));
   }
+  for (int j = 0; j < kBlock; ++j) {
+    most = std::max(most, static_cast<int>(filters.last[j] - filters.first[j]));
+  }
+  filters.most = most;
 }
 
 // The weights of a block, position by position from each filter's first on; those that are not 0
@@ -43,14 +49,17 @@ struct Weights {
   std::int32_t at(int sample, int k) const { return rounded[k * kBlock + sample]; }
 };
 
-// Rounds `count` weights of each filter so that they sum to kOne exactly; what is missing goes to
-// the first of the largest.
-HMTL_CLONES void weigh(const Filters& filters, int count, double* exact, Weights& weights) {
+// Rounds the weights of each filter so that they sum to kOne exactly; what is missing goes to the
+// first of the largest.
+HMTL_CLONES void weigh(const Filters& filters, double* exact, Weights& weights) {
+  const int count = filters.most;
+  const bool is_narrow = filters.support == 1.0;  // dividing takes time
   double total[kBlock] = {};
   for (int k = 0; k < count; ++k) {
     for (int j = 0; j < kBlock; ++j) {
       const double position = filters.first[j] + k;
-      const double weight = 1.0 - std::abs(position + 0.5 - filters.centre[j]) / filters.support;
+      const double distance = std::abs(position + 0.5 - filters.centre[j]);
+      const double weight = 1.0 - (is_narrow ? distance : distance / filters.support);
       exact[k * kBlock + j] = position < filters.last[j] && weight > 0.0 ? weight : 0.0;
       total[j] += exact[k * kBlock + j];
     }
@@ -96,9 +105,8 @@ void place_weights(const Weights& weights, int j, double position, int sample, T
   const int begin = weights.begin[j], end = weights.end[j];
   const int first = static_cast<int>(std::clamp(-position, 1.0 * begin, 1.0 * end));
   const int last = static_cast<int>(std::clamp(taps.length - position, 1.0 * first, 1.0 * end));
-  const std::int32_t outside =
-      sum_weights(weights, j, begin, first) + sum_weights(weights, j, last, end);
-  taps.bias[at] = kHalf + outside * taps.border;
+  taps.bias[at] = kHalf + taps.border * (sum_weights(weights, j, begin, first) +
+                                         sum_weights(weights, j, last, end));
   if (first == last) {
     // A sample that reads nothing stays close to its neighbours.
     taps.first[at] = sample > 0 ? taps.first[at - 1] : 0;
@@ -134,7 +142,8 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
   const double canvas_first = std::min(0.0, std::floor(from));
   const double canvas_last = std::max(static_cast<double>(length), std::ceil(to));
   const auto samples = static_cast<std::size_t>(out);
-  taps.stride = static_cast<int>(std::ceil(filters.support)) * 2 + 1;
+  // Even, and enough for all positions nearer than the support.
+  taps.stride = static_cast<int>(std::ceil(filters.support)) * 2 + 2;
   taps.first.assign(samples, 0);
   taps.bias.assign(samples, 0);
   taps.weights.assign(samples * static_cast<std::size_t>(taps.stride), 0);
@@ -151,7 +160,7 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
   weights.rounded = taps.rounded.data();
   for (int block = 0; block < out; block += kBlock) {
     place_filters(from, scale, block, out - 1, canvas_first, canvas_last, filters);
-    weigh(filters, taps.stride, taps.exact.data(), weights);
+    weigh(filters, taps.exact.data(), weights);
     for (int j = 0; j < std::min(kBlock, out - block); ++j) {
       place_weights(weights, j, filters.first[j], block + j, taps);
     }

@@ -20,9 +20,9 @@ constexpr int kMaxReach = 1 << 14;
 struct Taps {
   std::vector<std::int32_t> first, bias;  // one per output sample
   std::vector<std::int16_t> weights;      // `stride` per output sample, 0 from `count` on
-  int stride = 0;
-  int count = 0;           // the most samples that an output sample is made of
-  int begin = 0, end = 0;  // input samples that are read with a weight other than 0
+  int stride = 0;                         // even
+  int count = 0;                          // the most samples that an output sample is made of
+  int begin = 0, end = 0;                 // input samples that are read with a weight other than 0
 
   // What the taps were made for; making them again for the same is free.
   double from = 0, to = 0;

@@ -148,3 +148,20 @@ def test_down_scale(data, seed, side):
 def test_blur(seed, height, width):
     image = pixels(seed, height, width, 3)
     assert_same_bytes(lambda: _core.blur(image=image))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), seed=SEEDS, height=st.integers(1, 9), width=SIDES)
+def test_arrays_with_blue_first(data, seed, height, width):
+    bgr = pixels(seed, height, width, 3)
+    left = data.draw(st.integers(0, width - 1))
+
+    def decode() -> np.ndarray:
+        region = (left, 0, width, height)
+        picture = _core.decode(
+            bgr.tobytes(), 2, "array", height=height, width=width, region=region, margin=0
+        )
+        return picture["planes"][0]["pixels"]
+
+    assert_same_bytes(decode)
+    assert np.array_equal(decode(), bgr[:, left:, ::-1])
