@@ -81,6 +81,7 @@ void bind_settings(py::module_& m) {
       .def_readwrite("grey", &Augmentation::grey)
       .def_readwrite("blur", &Augmentation::blur)
       .def_readwrite("down_scale", &Augmentation::down_scale)
+      .def_readwrite("blur_or_down_scale", &Augmentation::blur_or_down_scale)
       .def_readwrite("down_scale_to", &Augmentation::down_scale_to)
       .def_readwrite("noise", &Augmentation::noise)
       .def_readwrite("noise_deviation", &Augmentation::noise_deviation)

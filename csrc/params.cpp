@@ -77,6 +77,21 @@ Rect draw_cutout(const DrawSettings& settings, Stream stream) {
           static_cast<std::int16_t>(x0 + side), static_cast<std::int16_t>(y0 + side)};
 }
 
+void draw_filters(const DrawSettings& settings, Stream stream, SampleParams& params) {
+  const Augmentation& augmentation = settings.augmentation;
+  bool blur = stream.chance(augmentation.blur);
+  bool down_scale = stream.chance(augmentation.down_scale);
+  const double share = draw(stream, augmentation.down_scale_to);
+  if (stream.chance(augmentation.blur_or_down_scale)) {
+    blur = stream.chance(0.5);
+    down_scale = !blur;
+  }
+  const int canvas =
+      params.puzzled ? settings.grid * tile_side(settings.size, settings.grid) : settings.size;
+  params.blur = blur;
+  if (down_scale) params.down_scale = std::max(1, static_cast<int>(std::lround(share * canvas)));
+}
+
 // Whether and how much is one draw, the noise itself another: `source` only says which.
 void draw_noise(const Augmentation& augmentation, Stream stream, const NoiseSource& source,
                 SampleParams& params) {
@@ -135,13 +150,7 @@ SampleParams draw_params(const DrawSettings& settings, std::uint64_t seed, std::
   params.mirror = stream(Purpose::kMirror, 0).chance(augmentation.mirror);
   params.color = draw_color(augmentation, stream(Purpose::kColor, view));
 
-  Stream filter = stream(Purpose::kFilter, view);
-  params.blur = filter.chance(augmentation.blur);
-  const bool down_scale = filter.chance(augmentation.down_scale);
-  const double share = draw(filter, augmentation.down_scale_to);
-  const int canvas =
-      params.puzzled ? settings.grid * tile_side(settings.size, settings.grid) : settings.size;
-  if (down_scale) params.down_scale = std::max(1, static_cast<int>(std::lround(share * canvas)));
+  draw_filters(settings, stream(Purpose::kFilter, view), params);
 
   const NoiseSource source = {
       {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},

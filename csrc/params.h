@@ -18,25 +18,26 @@ struct Range {
 
 // Ranges and probabilities, by stage. The defaults change nothing.
 struct Augmentation {
-  double turn = 0;            // probability of 0 … 3 quarter turns of the whole image
-  Range margin{1, 1};         // factor on the margin between a sample's `face` and its `box`
-  Range area{1, 1};           // share of the crop's area that is kept
-  Range aspect{1, 1};         // width over height of what is kept, the crop's being 1
-  double off_centre = 0;      // how far towards the crop's border it may lie: 0 central, 1 anywhere
-  double mirror = 0;          // probability
-  double color = 1;           // probability of the next four together
-  Range brightness{1, 1};     // factor
-  Range contrast{1, 1};       // factor about 128
-  Range saturation{1, 1};     // factor
-  Range hue{0, 0};            // degrees
-  double grey = 0;            // probability
-  double blur = 0;            // probability
-  double down_scale = 0;      // probability
-  Range down_scale_to{1, 1};  // share of the side kept on the way
-  double noise = 0;           // probability
-  Range noise_deviation{0, 0};  // standard deviation, share of the range 0 … 255
-  double cutout = 0;            // probability
-  Range cutout_area{0, 0};      // share of the area
+  double turn = 0;         // probability of 0 … 3 quarter turns of the whole image
+  Range margin{1, 1};      // factor on the margin between a sample's `face` and its `box`
+  Range area{1, 1};        // share of the crop's area that is kept
+  Range aspect{1, 1};      // width over height of what is kept, the crop's being 1
+  double off_centre = 0;   // how far towards the crop's border it may lie: 0 central, 1 anywhere
+  double mirror = 0;       // probability
+  double color = 1;        // probability of the next four together
+  Range brightness{1, 1};  // factor
+  Range contrast{1, 1};    // factor about 128
+  Range saturation{1, 1};  // factor
+  Range hue{0, 0};         // degrees
+  double grey = 0;         // probability
+  double blur = 0;         // probability
+  double down_scale = 0;   // probability
+  double blur_or_down_scale = 0;  // probability of exactly one of the two
+  Range down_scale_to{1, 1};      // share of the side kept on the way
+  double noise = 0;               // probability
+  Range noise_deviation{0, 0};    // standard deviation, share of the range 0 … 255
+  double cutout = 0;              // probability
+  Range cutout_area{0, 0};        // share of the area
 };
 
 enum class Fit : std::int32_t { kShortSide = 0, kStretch = 1 };

@@ -34,6 +34,7 @@ class Augmentation:
     grey: float
     blur: float
     down_scale: float
+    blur_or_down_scale: float
     down_scale_to: Range
     noise: float
     noise_deviation: Range

@@ -294,6 +294,9 @@ def draw_params(
     is_blurred = filters.chance(augmentation.blur)
     is_small = filters.chance(augmentation.down_scale)
     share = filters.uniform(*augmentation.down_scale_to)
+    if filters.chance(augmentation.blur_or_down_scale):
+        is_blurred = filters.chance(0.5)
+        is_small = not is_blurred
     canvas = grid * -(-size // grid) if puzzled else size
 
     noise = stream("noise")

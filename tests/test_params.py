@@ -37,6 +37,7 @@ EVERYTHING = Augmentation(
     cutout=0.6,
     cutout_area=(0.02, 0.3),
 )
+ONE_FILTER = replace(EVERYTHING, blur=0.0, down_scale=0.0, blur_or_down_scale=0.6)
 
 
 def draw(augmentation, samples, *, pretext="puzzle", grid=3, size=224, views=1, **changes):
@@ -66,20 +67,21 @@ def draw(augmentation, samples, *, pretext="puzzle", grid=3, size=224, views=1, 
     return params, face, box, options
 
 
+@pytest.mark.parametrize("augmentation", [EVERYTHING, ONE_FILTER])
 @pytest.mark.parametrize("pretext", PRETEXTS)
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("fraction", [1.0, 0.5])
-def test_draws_equal_the_reference(pretext, fit, fraction):
+def test_draws_equal_the_reference(augmentation, pretext, fit, fraction):
     samples = [0, 1, 5, 17, 122_449, 2**31]
     grid = 1 if pretext == "none" else 3
     params, face, box, options = draw(
-        EVERYTHING, samples, pretext=pretext, grid=grid, views=2, fit=fit,
+        augmentation, samples, pretext=pretext, grid=grid, views=2, fit=fit,
         puzzled_fraction=fraction, seed=2**63 + 11,
     )  # fmt: skip
     for row, sample in enumerate(samples):
         for view in range(2):
             expected = reference.draw_params(
-                EVERYTHING, size=224, pretext=pretext, grid=grid, sample=sample, view=view,
+                augmentation, size=224, pretext=pretext, grid=grid, sample=sample, view=view,
                 face=face[row], box=box[row], **options,
             )  # fmt: skip
             drawn = params[row, view]
@@ -213,6 +215,14 @@ def test_probabilities_hold():
         assert abs(np.mean(happened) - probability) < 0.015, name
 
 
+def test_exactly_one_of_blur_and_down_scaling_is_as_likely_as_the_other():
+    params, *_ = draw(ONE_FILTER, range(20_000))
+    blurred, smaller = params["blur"][:, 0] == 1, params["down_scale"][:, 0] > 0
+    assert not (blurred & smaller).any()
+    counts = [blurred.sum(), smaller.sum(), (~blurred & ~smaller).sum()]
+    assert stats.chisquare(counts, np.array([0.3, 0.3, 0.4]) * 20_000).pvalue > 1e-4
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])
 def test_epoch_order_equals_the_reference(count):
     order = _core.epoch_order(seed=2**40 + 3, epoch=4, count=count)
@@ -254,6 +264,11 @@ def test_level2_is_what_benchmarks_stand_on():
         ({"contrast": [1.4, 0.6]}, "augmentation contrast must lie in"),
         ({"contrast": 1.0}, "augmentation contrast must be a pair of numbers, got 1.0"),
         ({"area": [0.0, 1.0]}, "augmentation area must lie in"),
+        (
+            {"blur_or_down_scale": 0.2, "down_scale": 0.5},
+            "exactly one of the two: down_scale must be 0 beside it, got 0.5",
+        ),
+        ({"blur_or_down_scale": 1, "blur": 0.1}, "one of the two: blur must be 0 beside it"),
     ],
 )
 def test_bad_augmentations_are_named(values, message):

@@ -43,6 +43,8 @@ class Augmentation:
     """Probability of a 5 × 5 binomial (Gaussian) blur."""
     down_scale: float = 0.0
     """Probability of resizing down and back."""
+    blur_or_down_scale: float = 0.0
+    """Probability of exactly one of the two, either as likely; not beside their own."""
     down_scale_to: Range = (1.0, 1.0)
     """Share of the side kept on the way, in (0, 1]."""
     noise: float = 0.0
@@ -57,6 +59,12 @@ class Augmentation:
     def __post_init__(self) -> None:
         for field in fields(self):
             _check(field.name, getattr(self, field.name))
+        for name in ("blur", "down_scale"):
+            if self.blur_or_down_scale > 0 and (value := getattr(self, name)) > 0:
+                raise ConfigError(
+                    f"augmentation blur_or_down_scale is exactly one of the two: {name} must be 0"
+                    f" beside it, got {value!r}"
+                )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
