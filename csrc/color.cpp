@@ -31,8 +31,9 @@ Matrix3 saturation_hue(double saturation, double hue_degrees) {
   constexpr double kDegree = 3.14159265358979323846 / 180.0;
   const Matrix3 to_yiq = {
       {{kRed, kGreen, kBlue}, {0.5959, -0.2746, -0.3213}, {0.2115, -0.5227, 0.3112}}};
+  // From red to yellow, as HSV counts and DALI turns: against the sense of I and Q.
   const double cosine = saturation * std::cos(hue_degrees * kDegree);
-  const double sine = saturation * std::sin(hue_degrees * kDegree);
+  const double sine = -saturation * std::sin(hue_degrees * kDegree);
   const Matrix3 turn = {{{1, 0, 0}, {0, cosine, -sine}, {0, sine, cosine}}};
 
   const auto& a = to_yiq.m;

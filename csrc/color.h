@@ -20,8 +20,8 @@ struct ColorMatrix {
 };
 
 // Composes, in this order and without clipping in between: brightness (a factor), contrast (a
-// factor about 128), saturation (a factor), hue (a rotation of I and Q of YIQ, degrees) and grey
-// (Rec. 601 luma). 1, 1, 1, 0, false is the identity, exactly.
+// factor about 128), saturation (a factor), hue (a rotation of I and Q of YIQ, degrees from red
+// towards yellow) and grey (Rec. 601 luma). 1, 1, 1, 0, false is the identity, exactly.
 ColorMatrix color_matrix(double brightness, double contrast, double saturation, double hue_degrees,
                          bool grey);
 

@@ -135,7 +135,7 @@ def color_float(
         [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]]
     )
     y, i, q = np.moveaxis(values @ to_yiq.T, -1, 0)
-    chroma = (i + 1j * q) * saturation * np.exp(1j * np.deg2rad(hue))
+    chroma = (i + 1j * q) * saturation * np.exp(-1j * np.deg2rad(hue))
     if saturation != 1.0 or hue != 0.0:
         values = np.stack([y, chroma.real, chroma.imag], axis=-1) @ np.linalg.inv(to_yiq).T
     if grey:

@@ -1,5 +1,7 @@
 """Each stage of the core against its slow twin in `reference`."""
 
+import colorsys
+
 import numpy as np
 import pytest
 import reference
@@ -134,6 +136,16 @@ def test_colour_leaves_greys_grey():
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
     turned = _core.apply_color(image=ramp, matrix=_core.color_matrix(saturation=1.2, hue=100.0))
     assert np.abs(turned.astype(int) - ramp).max() <= 1
+
+
+def test_hue_turns_red_to_yellow_and_on_to_green():
+    red = np.array([[[200, 60, 60]]], dtype=np.uint8)
+    hues = []
+    for degrees in (0, 60, 120, 240):
+        matrix = _core.color_matrix(hue=degrees)
+        r, g, b = _core.apply_color(image=red, matrix=matrix)[0, 0] / 255
+        hues.append(colorsys.rgb_to_hsv(r, g, b)[0] * 360)
+    assert np.allclose(hues, [0, 60, 120, 240], atol=20)
 
 
 def test_ycc_planes_convert_as_pillow_converts_them():

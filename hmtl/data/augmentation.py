@@ -36,7 +36,7 @@ class Augmentation:
     saturation: Range = (1.0, 1.0)
     """Factor, ≥ 0."""
     hue: Range = (0.0, 0.0)
-    """Rotation about the grey axis, in degrees."""
+    """Rotation about the grey axis in degrees, from red towards yellow."""
     grey: float = 0.0
     """Probability of Rec. 601 luma in all channels."""
     blur: float = 0.0

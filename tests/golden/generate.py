@@ -1,9 +1,9 @@
 """Makes `render.npz`, the bytes that this project once rendered and is held to.
 
 `python tests/golden/generate.py` adds the entries that are missing and refuses to change others;
-`python tests/golden/generate.py NAME …` makes those entries anew. A change of an entry is a change
-of what a seed stands for: it needs a reason, and its line in the changelog. Inputs are integer
-formulas in lossless files, so that no decoder's rounding enters.
+`python tests/golden/generate.py NAME …` makes those entries, or all of NAME/…, anew. A change of an
+entry is a change of what a seed stands for: it needs a reason, and its line in the changelog.
+Inputs are integer formulas in lossless files, so that no decoder's rounding enters.
 """
 
 import sys
@@ -185,7 +185,7 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as root:
         made = goldens(Path(root))
     for key, value in made.items():
-        if key.split("/")[0] in names or key not in kept:
+        if key not in kept or not {key, key.split("/")[0]}.isdisjoint(names):
             kept[key] = value
         elif not np.array_equal(kept[key], value, equal_nan=value.dtype.kind == "f"):
             sys.exit(f"{key} is no longer what it was; name it to replace it")
