@@ -12,6 +12,7 @@ from hdf5_trees import write_subject
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import png, rgb, scene
+from reference_render import turned_box
 from trees import write_csv
 
 from hmtl import _core, pose
@@ -42,15 +43,6 @@ def turns_of(samples: int, epoch: int = 0) -> list[int]:
         assert stream.chance(1.0)
         drawn.append(stream.below(4))
     return drawn
-
-
-def turned_box(box: tuple, quarters: int, height: float, width: float) -> tuple:
-    """One quarter after the other: what was at the right comes to the top."""
-    for _ in range(quarters):
-        x0, y0, x1, y1 = box
-        box = (y0, width - x1, y1, width - x0)
-        height, width = width, height
-    return box
 
 
 def poses(roll: float = 5.0) -> np.ndarray:

@@ -68,15 +68,24 @@ class Augmentation:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build from TOML's values; raise ConfigError for unknown stages or bad ranges."""
+        """Build from TOML's values; `base` names the preset that they change, else `none`.
+
+        Raises ConfigError for unknown stages and presets and for bad ranges.
+        """
+        base = values.get("base", "none")
+        if not isinstance(base, str) or base not in PRESETS:
+            raise ConfigError(f"augmentation base must be one of {sorted(PRESETS)}, got {base!r}")
         known = [field.name for field in fields(cls)]
-        for key in values:
+        changes: dict[str, Any] = {}
+        for key, value in values.items():
+            if key == "base":
+                continue
             if key not in known:
-                raise ConfigError(f"unknown augmentation key {key!r}, expected one of {known}")
-        pairs: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        return cls(**pairs)
+                raise ConfigError(
+                    f"unknown augmentation key {key!r}, expected one of {['base', *known]}"
+                )
+            changes[key] = tuple(value) if isinstance(value, list) else value
+        return cls(**{**PRESETS[base].as_dict(), **changes})
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,7 +99,7 @@ class Augmentation:
         return core
 
 
-_LIMITS: dict[str, tuple[float, float]] = {
+_RANGES: dict[str, tuple[float, float]] = {
     "margin": (0.0, 100.0),
     "area": (1e-4, 1.0),
     "aspect": (0.1, 10.0),
@@ -102,22 +111,38 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "noise_deviation": (0.0, 1.0),
     "cutout_area": (0.0, 1.0),
 }
+"""Where both ends of a range must lie; the other stages have one number in [0, 1]."""
 
 
 def _check(name: str, value: Any) -> None:
-    low, high = _LIMITS.get(name, (0.0, 1.0))
-    is_range = name in _LIMITS
+    is_range = name in _RANGES
+    low, high = _RANGES.get(name, (0.0, 1.0))
     numbers = value if is_range else (value,)
     well_formed = isinstance(numbers, tuple) and len(numbers) == (2 if is_range else 1)
-    if not well_formed or not all(isinstance(n, int | float) for n in numbers):
-        kind = "a pair of numbers" if is_range else "a probability"
-        raise ConfigError(f"augmentation {name} must be {kind}, got {value!r}")
+    if not well_formed or not all(_is_number(n) for n in numbers):
+        kind = "a pair of numbers" if is_range else "a number"
+        raise ConfigError(f"augmentation {name} must be {kind}, got {_shown(value)}")
     if not (low <= numbers[0] <= numbers[-1] <= high):
-        raise ConfigError(f"augmentation {name} must lie in [{low:g}, {high:g}], got {value!r}")
+        order = ", the lower one first" if is_range else ""
+        raise ConfigError(
+            f"augmentation {name} must lie in [{low:g}, {high:g}]{order}, got {_shown(value)}"
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    """Return a value as it was written: TOML has no tuples."""
+    return repr(list(value) if isinstance(value, tuple) else value)
 
 
 # The margin of HopeNet's training crops is k in 0.2 … 0.4 where evaluation has 0.3.
 _LEVEL1 = Augmentation(margin=(2 / 3, 4 / 3), area=(0.64, 1.0), contrast=(0.6, 1.4))
+
+# Where the paper names a stage and no range, docs/adr/0018-augmentation-presets.md has the reason.
+_XGAZE = Augmentation(area=(0.64, 1.0), hue=(-36.0, 36.0))
 
 PRESETS: dict[str, Augmentation] = {
     "none": Augmentation(),
@@ -130,11 +155,43 @@ PRESETS: dict[str, Augmentation] = {
         cutout=0.5,
         cutout_area=(0.02, 0.10),
     ),
+    "xgaze": _XGAZE,
+    "xgaze-heavy": replace(
+        _XGAZE,
+        area=(0.4, 1.0),
+        brightness=(0.6, 1.4),
+        contrast=(0.6, 1.4),
+        noise=0.5,
+        noise_deviation=(0.05, 0.05),
+        cutout=0.5,
+        cutout_area=(0.02, 0.10),
+    ),
+    "barlow": Augmentation(
+        turn=1.0,
+        area=(0.4, 1.0),
+        aspect=(3 / 4, 4 / 3),
+        off_centre=1.0,
+        color=0.8,
+        brightness=(0.6, 1.4),
+        contrast=(0.6, 1.4),
+        saturation=(0.8, 1.2),
+        hue=(-36.0, 36.0),
+        grey=0.3,
+        blur_or_down_scale=0.2,
+        down_scale_to=(1 / 3, 1 / 2),
+        noise=1.0,
+        noise_deviation=(0.05, 0.05),
+        cutout=1.0,
+        cutout_area=(0.02, 0.10),
+    ),
 }
 
 
 def resolve_augmentation(augmentation: str | Path | Augmentation) -> Augmentation:
-    """Return a preset by name, one from a TOML file, or the argument itself."""
+    """Return a preset by name, one from a TOML file, or the argument itself.
+
+    Raises ConfigError for an unknown name, and for a file that cannot be read or is wrong.
+    """
     if isinstance(augmentation, Augmentation):
         return augmentation
     if str(augmentation) in PRESETS:
@@ -146,6 +203,10 @@ def resolve_augmentation(augmentation: str | Path | Augmentation) -> Augmentatio
             " or a .toml file"
         )
     try:
-        return Augmentation.from_dict(tomllib.loads(path.read_text()))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read augmentation {path}: {error}") from error
+    try:
+        return Augmentation.from_dict(values)
+    except ConfigError as error:
+        raise ConfigError(f"{error} ({path})") from error

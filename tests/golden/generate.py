@@ -22,6 +22,7 @@ from hdf5_trees import write_subject
 
 from hmtl import _core
 from hmtl.data import Augmentation, Dataset, Loader, open_dataset
+from hmtl.data.augmentation import resolve_augmentation
 
 FILE = Path(__file__).with_name("render.npz")
 
@@ -29,6 +30,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 COUNT = 2
 SEED = 2**33 + 5
+LABELS = ("permutation", "turns")
+BARLOW = resolve_augmentation("barlow")
 
 EVERYTHING = Augmentation(
     margin=(0.5, 1.5),
@@ -93,7 +96,13 @@ SOURCES = {"png": png_files, "lzf": lzf_chunks}
 RENDERED: dict[str, tuple[str, dict[str, Any]]] = {
     name: (
         source,
-        {"augmentation": augmentation, "pretext": pretext, "grid": grid, "size": size},
+        {
+            "augmentation": augmentation,
+            "pretext": pretext,
+            "grid": grid,
+            "size": size,
+            "views": 2 if augmentation == "barlow" else 1,
+        },
     )
     for name, source, augmentation, pretext, grid, size in (
         ("none", "lzf", "none", "none", 3, 48),
@@ -104,6 +113,10 @@ RENDERED: dict[str, tuple[str, dict[str, Any]]] = {
         ("level2-puzzle", "png", "level2", "puzzle", 3, 32),
         ("level2-rotation", "png", "level2", "rotation", 3, 33),
         ("level2-puzzle-rotation", "lzf", "level2", "puzzle-rotation", 2, 33),
+        ("xgaze-puzzle", "lzf", "xgaze", "puzzle", 2, 24),
+        ("xgaze-heavy", "lzf", "xgaze-heavy", "none", 3, 33),
+        ("barlow", "png", "barlow", "none", 3, 33),
+        ("barlow-puzzle", "lzf", "barlow", "puzzle", 3, 24),
     )
 }
 
@@ -123,7 +136,7 @@ def rendered(name: str, root: Path) -> Arrays:
         "pixels": np.stack([view.permute(0, 2, 3, 1).numpy() for view in batch.views]),
         "pose": batch.pose.numpy(),
     }
-    for label in ("permutation", "turns"):
+    for label in LABELS:
         if (numbers := getattr(batch, label)) is not None:
             arrays[label] = numbers.numpy().astype(np.uint8)
     return {f"{name}/{key}": value for key, value in arrays.items()}
@@ -147,10 +160,18 @@ def orders() -> Arrays:
 
 def params() -> Arrays:
     """Return what is drawn for three samples in two views, field by field."""
+    fields = ("box", "color", "down_scale", "cutout", "mirror", "blur", "puzzled", *LABELS)
+    own = ("turn", "noise_scale", "noise")
+    return fields_of("params", EVERYTHING, fields) | fields_of(
+        "params-barlow", BARLOW, fields + own
+    )
+
+
+def fields_of(name: str, augmentation: Augmentation, fields: tuple[str, ...]) -> Arrays:
     face = np.array([[100, 110, 250.5, 260.25], [40, 50, 90, 130], [7, 9, 11, 30]], np.float32)
-    draw = _core.draw_params(
+    drawn = _core.draw_params(
         settings=_core.DrawSettings(
-            augmentation=EVERYTHING.to_core(),
+            augmentation=augmentation.to_core(),
             fit=0,
             pretext=3,
             grid=3,
@@ -164,12 +185,19 @@ def params() -> Arrays:
         face=face,
         box=face + np.array([-20, -40, 20, 10], np.float32),
     )
-    plain = {name: draw[name] for name in ("down_scale", "mirror", "blur", "puzzled")}
-    plain |= {name: draw[name][..., :9] for name in ("permutation", "turns")}
-    plain["color"] = draw["color"]["m"]
-    for name in ("box", "cutout"):
-        plain[name] = np.stack([draw[name][edge] for edge in ("x0", "y0", "x1", "y1")], axis=-1)
-    return {f"params/{name}": np.ascontiguousarray(value) for name, value in plain.items()}
+    return {f"{name}/{field}": plain(drawn[field], field) for field in fields}
+
+
+def plain(values: npt.NDArray[Any], field: str) -> npt.NDArray[Any]:
+    """Return a field without structure, and of the labels the nine cells that there are."""
+    if field in LABELS:
+        return values[..., :9].copy()
+    if field == "color":
+        return values["m"].copy()
+    if values.dtype.names is None:
+        return values.copy()
+    parts = [values[part].reshape(*values.shape, -1) for part in values.dtype.names]
+    return np.concatenate(parts, axis=-1)
 
 
 def goldens(root: Path) -> Arrays:
