@@ -3,12 +3,16 @@
 import json
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
+
+from hmtl.errors import DataError
 
 ShowProgress = Callable[[str, int, int | None], None]
 """Takes what is being done, how much of it is done, and of how much where that is known."""
@@ -31,6 +35,20 @@ def json_text(value: Any) -> str:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     text = _SURROGATES.sub(lambda match: "\\" + _written_out(match), text)
     return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
+
+
+def encodable(text: str) -> str:
+    """Return a text with the letters that stdout cannot take written out: "\\xd7"."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write what a command made; DataError where that cannot be."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ from .data_check import check
 from .data_index import index
 from .data_pack import pack
 from .data_rechunk import rechunk
+from .data_show import show
 from .data_stats import stats
 
 
@@ -66,5 +67,5 @@ def synth(
     click.echo(f"{count} images of {subjects} subjects in {place}")
 
 
-for command in (check, stats, index, pack, rechunk):
+for command in (check, stats, show, index, pack, rechunk):
     data.add_command(command)

@@ -12,10 +12,8 @@ from typing import Any
 
 import click
 
-from hmtl.errors import DataError
-
 from . import options
-from .console import json_text, printable, progress
+from .console import encodable, json_text, printable, progress, write_file
 
 _GAP = 2
 _LABEL_HEADING = "degrees"
@@ -75,10 +73,7 @@ def _plot(found: Mapping[str, Any], path: Path) -> None:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = pose_histograms(known_angles(found), title=printable(title))
         figure.savefig(picture, format=path.suffix.lower()[1:], dpi=110)
-    try:
-        path.write_bytes(picture.getvalue())
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+    write_file(path, picture.getvalue())
 
 
 def _show(found: Mapping[str, Any]) -> None:
@@ -93,7 +88,7 @@ def _show(found: Mapping[str, Any]) -> None:
         *_pose_lines(known_angles(found), width, blocks),
     ]
     for line in lines:
-        click.echo(printable(line).encode(encoding, "backslashreplace").decode(encoding))
+        click.echo(encodable(printable(line)))
 
 
 def _summary(found: Mapping[str, Any]) -> list[str]:

@@ -26,7 +26,7 @@ from hmtl.data import index, open_dataset
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 
-COMMANDS = ("check", "stats", "index", "rechunk", "synth")
+COMMANDS = ("check", "stats", "show", "index", "rechunk", "synth")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def break_images(root: Path, count: int) -> None:
 def test_the_help_lists_every_command_and_imports_no_torch() -> None:
     code = (
         "import sys\nfrom hmtl.cli.main import run\n"
-        "for words in (['data'], ['data', 'check'], ['data', 'stats']):\n"
+        "for words in (['data'], ['data', 'check'], ['data', 'stats'], ['data', 'show']):\n"
         "    assert run([*words, '--help']) == 0\n"
         "assert not {'torch', 'numpy', 'rich'} & sys.modules.keys()"
     )

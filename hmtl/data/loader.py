@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from hmtl import _core
 from hmtl.data.arguments import check_choice, whole_number
 from hmtl.data.augmentation import Augmentation, resolve_augmentation
 from hmtl.data.batch import Batch
@@ -21,6 +24,7 @@ from hmtl.data.record import Record
 from hmtl.data.rendering import Decode, Fit, Pretext, Renderer, RenderOptions
 from hmtl.data.state import Position, all_that_shapes_batches, make_state, read_state
 from hmtl.data.upload import Uploader
+from hmtl.errors import ConfigError
 
 
 @dataclass(slots=True, eq=False)
@@ -171,6 +175,42 @@ class Loader:
         the indexes of those met in the present or last epoch; `substituted` counts their rows.
         """
         return self._record.stats()
+
+    def draw(self, index: npt.ArrayLike, epoch: int | None = None) -> npt.NDArray[Any]:
+        """Return what is drawn for these rows of the dataset: the core's params (N, V).
+
+        They are those of an epoch, by default the present one, whenever it has the rows.
+        """
+        return self._renderer.draw(self._rows(index), self._chosen(epoch))
+
+    def render(self, index: npt.ArrayLike, epoch: int | None = None) -> Batch:
+        """Return these rows of the dataset (N,) as an epoch, by default the present one, has them.
+
+        A row that cannot be rendered raises, or is not valid where `on_error` is "substitute". The
+        position of the pass does not change.
+        """
+        rows = self._rows(index)
+        pending = self._renderer.start(rows, self._chosen(epoch))
+        valid = np.ones(len(rows), dtype=np.bool_)
+        for row, reason in self._renderer.finish(pending).bad:
+            self._record.add_bad(int(rows[row]), reason)
+            if self._remedy == "raise":
+                raise _core.DecodeError(reason)
+            valid[row] = False
+        return self._uploader.send(self._renderer.to_batch(pending, valid))
+
+    def _chosen(self, epoch: int | None) -> int:
+        return self.epoch if epoch is None else whole_number("epoch", epoch, 0, LARGEST_EPOCH)
+
+    def _rows(self, index: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return rows of the dataset that one batch can hold."""
+        rows = np.asarray(index).copy()
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise ConfigError(f"rows must be whole numbers (N,), got {rows.dtype} {rows.shape}")
+        whole_number("number of rows", len(rows), 1, self._plan.batch_size)
+        for row in rows:
+            whole_number("row", row, 0, len(self.dataset) - 1)
+        return rows.astype(np.int64)
 
     def __iter__(self) -> Iterator[Batch]:
         """Return the batches of an epoch, from a restored position on, and begin to render them.

@@ -166,6 +166,18 @@ class Renderer:
         paths = [os.fsencode(path) for path in dataset.paths()]
         self._core = _core.BatchRenderer(paths, threads)
 
+    def draw(self, rows: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[Any]:
+        """Return the params (N, V) of these rows."""
+        return _core.draw_params(
+            settings=self._draw_settings,
+            seed=self._seed,
+            epoch=epoch,
+            samples=rows,
+            views=self._options.views,
+            face=self._dataset.face[rows],
+            box=self._dataset.box[rows],
+        )
+
     def start(self, index: npt.NDArray[np.int64], epoch: int) -> Pending:
         """Begin to render these rows; where `index` is PADDING, rows stay black."""
         images = [self._buffers.take()[: len(index)] for _ in range(self._options.views)]
@@ -183,15 +195,7 @@ class Renderer:
         rows = index[index != PADDING]
         real, count = len(rows), len(index)
         views, tiles = self._options.views, self._options.grid**2
-        params = _core.draw_params(
-            settings=self._draw_settings,
-            seed=self._seed,
-            epoch=epoch,
-            samples=rows,
-            views=views,
-            face=self._dataset.face[rows],
-            box=self._dataset.box[rows],
-        )
+        params = self.draw(rows, epoch)
         pending = Pending(
             ticket=-1,
             index=index,

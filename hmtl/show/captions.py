@@ -1,0 +1,106 @@
+"""What was drawn for a sample, in words: every field of the core's params by itself."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hmtl.data.augmentation import Augmentation
+
+# Of the colour matrix, fixed point.
+_ONE = 4096
+_ROWS_OF_A_LINE = 3
+# What the pictures show by themselves.
+_NOT_TOLD = frozenset({"permutation", "turns", "puzzled"})
+
+
+def pose_texts(pose: npt.NDArray[np.float32]) -> list[str]:
+    """Return the angles that are known, in degrees."""
+    angles = zip(("yaw", "pitch", "roll"), pose, strict=True)
+    return [f"{name} {value:+.1f}°" for name, value in angles if not np.isnan(value)]
+
+
+def pose_text(pose: npt.NDArray[np.float32]) -> str:
+    """Return the same in fewer letters."""
+    return " ".join(["pose", *(f"{value:+.1f}°" for value in pose if not np.isnan(value))])
+
+
+def params_lines(params: np.void) -> list[str]:
+    """Return what was drawn for one view, a line for each stage that does something, in order."""
+    stages = [field.name for field in fields(Augmentation)]
+    names = [name for name in params.dtype.names or () if name not in _NOT_TOLD]
+    names.sort(key=lambda name: stages.index(name) if name in stages else -1)
+    return [line for name in names for line in _lines(name, params[name])]
+
+
+def _lines(name: str, value: Any) -> list[str]:
+    if name in _WORDS:
+        return _WORDS[name](value)
+    plain = name.replace("_", " ")
+    numbers = np.asarray(value.item() if isinstance(value, np.void) else value)
+    if not numbers.any():
+        return []
+    if numbers.ndim == 0:
+        return [f"{plain} {numbers:g}"]
+    return [f"{plain} {' '.join(f'{number:g}' for number in numbers.ravel())}"]
+
+
+def box_text(name: str, box: Any) -> str:
+    """Return the size of a rectangle (x0, y0, x1, y1) and where its upper left corner is."""
+    x0, y0, x1, y1 = box
+    return f"{name} {x1 - x0:.0f} × {y1 - y0:.0f} at {x0:.0f}, {y0:.0f}"
+
+
+def _crop(value: Any) -> list[str]:
+    return [box_text("crop", value)]
+
+
+def _cutout(value: Any) -> list[str]:
+    x0, _, x1, _ = value
+    return [box_text("cutout", value)] if x0 < x1 else []
+
+
+def _color(value: Any) -> list[str]:
+    matrix = np.asarray(value["m"]) / _ONE
+    factors, offsets = matrix[:, :3], matrix[:, 3]
+    factor, offset = factors[0, 0], offsets[0]
+    if np.array_equal(factors, factor * np.eye(3)) and (offsets == offset).all():
+        return [] if (factor, offset) == (1.0, 0.0) else [f"colour × {factor:.2f} {offset:+.0f}"]
+    rows = zip("RGB", matrix, strict=True)
+    return [
+        f"{name} = {row[0]:.2f} R {row[1]:+.2f} G {row[2]:+.2f} B {row[3]:+.0f}"
+        for name, row in rows
+    ]
+
+
+def _flag(word: str) -> Callable[[Any], list[str]]:
+    return lambda value: [word] if value else []
+
+
+def _down_scale(value: Any) -> list[str]:
+    return [f"down-scale to {value} px"] if value else []
+
+
+_WORDS: dict[str, Callable[[Any], list[str]]] = {
+    "box": _crop,
+    "color": _color,
+    "down_scale": _down_scale,
+    "cutout": _cutout,
+    "mirror": _flag("mirror"),
+    "blur": _flag("blur"),
+}
+
+
+def label_lines(
+    grid: int, permutation: npt.NDArray[Any] | None, turns: npt.NDArray[Any] | None
+) -> list[str]:
+    """Return the labels of a puzzle (T,) as a batch holds them, by the rows of its cells."""
+    lines = []
+    for name, values in (("permutation", permutation), ("turns", turns)):
+        if values is None:
+            continue
+        rows = [" ".join(map(str, row)) for row in values.reshape(grid, grid)]
+        lines += [f"{name} {' | '.join(rows)}"] if grid <= _ROWS_OF_A_LINE else [name, *rows]
+    return lines
