@@ -34,20 +34,14 @@ def bench() -> None:
 @options.split
 @options.crop
 @options.boxes
-@click.option("--augmentation", metavar="NAME", help="A preset or a TOML file.  [level2]")
-@click.option(
-    "--pretext",
-    type=click.Choice(["none", "puzzle", "rotation", "puzzle-rotation"]),
-    help="The pretext task.  [puzzle]",
-)
-@click.option("--grid", type=int, help="Tiles per side.  [3]")
-@click.option("--views", type=int, help="Renderings of each sample.  [1]")
-@click.option("--size", type=int, help="Side of the square input in px.  [224]")
+@options.augmentation
+@options.pretext
+@options.grid
+@options.views
+@options.size
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples of a batch.  [64]")
 @click.option("--threads", "num_threads", type=int, help="Threads; 0 is one per core.  [0]")
-@click.option(
-    "--decode", type=click.Choice(["planes", "rgb"]), help="What JPEG becomes first.  [planes]"
-)
+@options.decode
 @click.option(
     "--seconds",
     default=3.0,

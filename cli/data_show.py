@@ -21,15 +21,21 @@ _EXAMPLE = "hmtl data show 300W_LP --augmentation level2 --count 4 --out sheet.p
 @options.split
 @options.crop
 @options.boxes
-@click.option("--augmentation", metavar="NAME|FILE.toml", help="A preset, or ranges of your own.")
-@click.option("--pretext", metavar="TASK", help="none, puzzle, rotation or puzzle-rotation.")
-@click.option("--grid", type=int, help="Tiles per side.")
-@click.option("--puzzled-fraction", type=float, help="Share of the samples that are puzzled.")
-@click.option("--views", type=int, help="Renderings of each sample.")
-@click.option("--size", type=int, help="Side of the images in px.")
-@click.option("--fit", metavar="RULE", help="short-side or stretch.")
-@click.option("--decode", metavar="WAY", help="planes or rgb.")
-@click.option("--exif", metavar="RULE", help="refuse or ignore.")
+@options.augmentation
+@options.pretext
+@options.grid
+@click.option("--puzzled-fraction", type=float, help="Share of puzzled samples.  [1.0]")
+@options.views
+@options.size
+@click.option(
+    "--fit",
+    type=click.Choice(["short-side", "stretch"]),
+    help="What becomes of a box that is no square.  [short-side]",
+)
+@options.decode
+@click.option(
+    "--exif", type=click.Choice(["refuse", "ignore"]), help="Of turned pictures.  [refuse]"
+)
 @click.option("--seed", default=0, show_default=True, type=int)
 @click.option("--epoch", default=0, show_default=True, type=int)
 @click.option(
@@ -65,10 +71,9 @@ def show(
 ) -> None:
     """Draw what a network sees of DIR: original, crop, views, puzzled input with its labels.
 
-    What is not given is as the loader has it by default, and every pixel is the loader's. Over them
-    lie the head's axes (x red, y green, z blue), the number of each tile and, where tiles are
-    turned, the turn (counter-clockwise) with an arrow to where the upper side went. Samples that
-    cannot be read are named and the exit code is 1.
+    Every pixel is the loader's. Over them lie the head's axes (x red, y green, z blue), the number
+    of each tile and, where tiles are turned, the turn (counter-clockwise) with an arrow to where
+    the upper side went. Samples that cannot be read are named, and the exit code is 1.
 
     With --list the ranges of an augmentation, or without one those of every preset, are printed as
     TOML to start a file of one's own from:

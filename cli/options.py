@@ -30,6 +30,23 @@ boxes = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Face boxes from a published list.",
 )
+
+# Of the loader, which has the defaults; the help repeats them.
+augmentation = click.option(
+    "--augmentation", metavar="NAME", help="A preset or a TOML file.  [level2]"
+)
+pretext = click.option(
+    "--pretext",
+    type=click.Choice(["none", "puzzle", "rotation", "puzzle-rotation"]),
+    help="The pretext task.  [puzzle]",
+)
+grid = click.option("--grid", type=int, help="Tiles per side.  [3]")
+views = click.option("--views", type=int, help="Renderings of each sample.  [1]")
+size = click.option("--size", type=int, help="Side of the square input in px.  [224]")
+decode = click.option(
+    "--decode", type=click.Choice(["planes", "rgb"]), help="What JPEG becomes first.  [planes]"
+)
+
 settings = click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting of the preset."
 )

@@ -1,5 +1,6 @@
 """`hmtl data show`: its pixels are the loader's, its labels those of the pixels below them."""
 
+import inspect
 import io
 import os
 import re
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -20,6 +22,8 @@ from matplotlib.patches import Circle, FancyArrowPatch
 from PIL import Image
 
 from hmtl import _core, pose
+from hmtl.cli.bench import bench
+from hmtl.cli.data_show import show
 from hmtl.cli.main import run
 from hmtl.data import Augmentation, Dataset, Loader, open_dataset
 from hmtl.data.augmentation import PRESETS
@@ -403,7 +407,8 @@ def test_an_image_that_is_torn_below_the_crop_is_drawn_without_its_original(tmp_
         (1, ["nowhere"], "nowhere"),
         (2, ["ROOT", "--layout", "lp"], "unknown layout 'lp'"),
         (2, ["ROOT", "--crop", "tight"], "unknown crop rule 'tight'"),
-        (2, ["ROOT", "--pretext", "jigsaw"], "pretext must be one of"),
+        (2, ["ROOT", "--pretext", "jigsaw"], "'jigsaw' is not one of"),
+        (2, ["ROOT", "--grid", "1"], "grid must be in [2, 8], got 1"),
         (2, ["ROOT", "--augmentation", "level9"], "unknown augmentation 'level9'"),
         (2, ["ROOT", "--augmentation", "nowhere.toml"], "nowhere.toml"),
         (2, ["--list", "--augmentation", "level9"], "unknown augmentation 'level9'"),
@@ -437,6 +442,19 @@ def test_wrong_arguments_are_one_line(
     assert shown.err.count("\n") == 1
     assert message in shown.err
     assert not (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize("command", [show, bench.commands["loader"]], ids=["show", "bench"])
+def test_help_tells_the_defaults_of_the_loader(command: click.Command) -> None:
+    defaults = inspect.signature(Loader).parameters
+    told = {
+        option.name: re.search(r"  \[(.*?)\]$", option.help or "")
+        for option in command.params
+        if isinstance(option, click.Option)
+    }
+    told = {name: match[1] for name, match in told.items() if match}
+    assert len(told) > 6
+    assert told == {name: str(defaults[name].default) for name in told}
 
 
 def test_a_sheet_has_room_for_so_many(
@@ -512,9 +530,13 @@ def test_every_field_that_was_drawn_is_told(heads: Dataset) -> None:
 
 
 def test_fields_that_are_new_are_told_by_their_names() -> None:
-    dtype = [("later", "u1"), ("much_later", "i4", 2), ("never", "f4"), ("turns", "u1", 4)]
-    drawn = np.array([(3, (1, 2), 0.0, (1, 1, 1, 1))], dtype=dtype)[0]
-    assert params_lines(drawn) == ["later 3", "much later 1 2"]
+    pair = [("key", "u4", 2), ("place", "f4")]
+    dtype = [("later", "u1"), ("much_later", "i4", 2), ("never", "f4"), ("made_up", pair)]
+    drawn = np.array([(3, (1, 2), 0.0, ((0, 7), 0.5))], dtype=dtype)[0]
+    assert params_lines(drawn) == ["later 3", "much later 1 2", "made up 0 7 0.5"]
+    assert params_lines(np.array([(3, 1)], dtype=[("turn", "u1"), ("puzzled", "u1")])[0]) == [
+        "turn ↺270°"
+    ]
 
 
 def test_labels_are_told_row_by_row() -> None:

@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from hmtl.data.augmentation import Augmentation
 
+QUARTER_DEG = 90
 # Of the colour matrix, fixed point.
 _ONE = 4096
 _ROWS_OF_A_LINE = 3
-# What the pictures show by themselves.
-_NOT_TOLD = frozenset({"permutation", "turns", "puzzled"})
+# What the pictures show by themselves, and what noise is made of.
+_NOT_TOLD = frozenset({"permutation", "turns", "puzzled", "noise"})
 
 
 def pose_texts(pose: npt.NDArray[np.float32]) -> list[str]:
@@ -38,13 +39,15 @@ def params_lines(params: np.void) -> list[str]:
 def _lines(name: str, value: Any) -> list[str]:
     if name in _WORDS:
         return _WORDS[name](value)
-    plain = name.replace("_", " ")
-    numbers = np.asarray(value.item() if isinstance(value, np.void) else value)
-    if not numbers.any():
-        return []
-    if numbers.ndim == 0:
-        return [f"{plain} {numbers:g}"]
-    return [f"{plain} {' '.join(f'{number:g}' for number in numbers.ravel())}"]
+    numbers = _flat(value)
+    return [" ".join([name.replace("_", " "), *numbers])] if any(map(float, numbers)) else []
+
+
+def _flat(value: Any) -> list[str]:
+    """Return the numbers of a field, however it is made up."""
+    if isinstance(value, np.void):
+        return [number for name in value.dtype.names or () for number in _flat(value[name])]
+    return [f"{number:g}" for number in np.ravel(value)]
 
 
 def box_text(name: str, box: Any) -> str:
@@ -83,7 +86,12 @@ def _down_scale(value: Any) -> list[str]:
     return [f"down-scale to {value} px"] if value else []
 
 
+def _turn(value: Any) -> list[str]:
+    return [f"turn ↺{QUARTER_DEG * int(value)}°"] if value else []
+
+
 _WORDS: dict[str, Callable[[Any], list[str]]] = {
+    "turn": _turn,
     "box": _crop,
     "color": _color,
     "down_scale": _down_scale,

@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 
 from hmtl.plots import AXIS_COLORS
 from hmtl.pose import Convention, convert, to_matrix
+from hmtl.show.captions import QUARTER_DEG
 
 Pixels = npt.NDArray[np.uint8]
 Point = tuple[float, float]
@@ -22,7 +23,6 @@ _AXIS_LENGTH = 0.42
 _UP = ((0, -1), (-1, 0), (0, 1), (1, 0))
 # In shares of a tile's side.
 _TURN_LENGTH, _BADGE_PLACE = 0.5, 0.04
-QUARTER_DEG = 90
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
