@@ -47,6 +47,8 @@ void color_row_plain(const ColorMatrix& matrix, const ChannelRows& channels, std
 #ifdef HMTL_AVX2
 
 constexpr int kPixels = 32;  // of a block
+
+// Pixels behind the last block that the plain loop converts faster than another block.
 constexpr int kFewPixels = 4;
 
 // The channels of a block, 32 bytes each.
@@ -223,7 +225,6 @@ HMTL_AVX2 void color_row_avx2(const ColorMatrix& matrix, const ChannelRows& chan
   for (; x + kPixels <= width; x += kPixels) {
     join(multiply(pairs, load(channels, x)), rgb + 3 * x);
   }
-  // A block for a few pixels would cost more than the plain loop.
   if (width - x <= kFewPixels) {
     return color_row_plain(matrix, {channels.first + x, channels.second + x, channels.third + x},
                            rgb + 3 * x, width - x);

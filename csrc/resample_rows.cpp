@@ -23,9 +23,8 @@
 namespace hmtl {
 namespace {
 
-constexpr int kWindow = 16;  // bytes of one load
-constexpr int kGroup = 4;    // output samples that share a window
-constexpr int kFewColumns = 4;
+constexpr int kWindow = 16;           // bytes of one load
+constexpr int kGroup = 4;             // output samples that share a window
 constexpr std::uint8_t kZero = 0x80;  // in `picks`: no byte
 
 // The output sample, in the order of the taps, that is written to place `i` of the row.
@@ -69,6 +68,12 @@ HMTL_AVX2 inline __m256i load(const void* at) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(at));
 }
 
+// Two 16-bit weights side by side; beyond all measure of reach, rounding may make one negative.
+std::int32_t pair_of(std::int32_t first, std::int32_t second) {
+  const auto low = static_cast<std::uint16_t>(first), high = static_cast<std::uint16_t>(second);
+  return static_cast<std::int32_t>(low | static_cast<std::uint32_t>(high) << 16);
+}
+
 // 32 columns as words: the sums of one pair of rows are one multiplication of interleaved samples.
 // With kPairs = 0 there are `pair_count` pairs.
 template <int kPairs>
@@ -80,7 +85,7 @@ HMTL_AVX2 void sum_pairs(const WeightedRow* rows, int pair_count, std::int32_t b
   for (int x = 0;;) {
     __m256i a = biases, b = biases, c = biases, d = biases;
     for (const WeightedRow* row = rows; row < rows + 2 * pairs; row += 2) {
-      const __m256i weights = _mm256_set1_epi32(row[0].weight | row[1].weight << 16);
+      const __m256i weights = _mm256_set1_epi32(pair_of(row[0].weight, row[1].weight));
       const __m256i upper = load(row[0].row + x), lower = load(row[1].row + x);
       const __m256i low = _mm256_unpacklo_epi8(upper, lower);
       const __m256i high = _mm256_unpackhi_epi8(upper, lower);
@@ -113,6 +118,9 @@ HMTL_AVX2 void sum_rows_avx2(WeightedRow* rows, int row_count, std::int32_t bias
       return sum_pairs<0>(rows, (row_count + 1) / 2, bias, line, count);
   }
 }
+
+// Samples behind the last block that the plain loop sums faster than another block.
+constexpr int kFewColumns = 4;
 
 // What the vectors of `Columns` are summed from, from the first of them on.
 struct Cursor {
@@ -168,7 +176,6 @@ HMTL_AVX2 void sum_blocks(const std::uint8_t* const* lines, const Columns& colum
   Cursor at = {columns.places.data(), columns.biases.data(), columns.picks.data(),
                columns.weights.data()};
   int x = 0;
-  // A block for a few samples would cost more than the plain loop.
   for (; x < width - kFewColumns; x += kColumnBlock) {
     __m256i a[kLines], b[kLines], ab[kLines];
     sum_vector<kPairs, kLines>(lines, at, 0, pairs, step, a);

@@ -5,10 +5,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from fixtures_data import write_300w_lp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmtl import _core
+from hmtl.data import Augmentation, Loader, open_dataset
 
 Make = Callable[[], np.ndarray]
 
@@ -63,7 +65,7 @@ def boxes(draw: st.DrawFn, height: int, width: int) -> tuple[float, ...]:
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), seed=SEEDS, height=SIDES, width=SIDES, size=st.tuples(SIDES, SIDES))
 @pytest.mark.parametrize("channels", [1, 3])
-def test_crop_resize(channels, data, seed, height, width, size):
+def test_crop_resize_gives_the_plain_bytes(channels, data, seed, height, width, size):
     image = pixels(seed, height, width, channels)
     box = data.draw(boxes(height, width))
     border = data.draw(st.sampled_from([0, 128, 255]))
@@ -72,7 +74,7 @@ def test_crop_resize(channels, data, seed, height, width, size):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("pixels_per_output", [0.1, 0.99, 1, 1.32, 1.34, 2, 4.6, 4.7, 9, 40])
-def test_crop_resize_at_every_reach(channels, pixels_per_output):
+def test_crop_resize_gives_the_plain_bytes_at_every_reach(channels, pixels_per_output):
     size = (3, 70)
     width = round(70 * pixels_per_output) + 9
     image = pixels(7, 50, width, channels)
@@ -83,7 +85,7 @@ def test_crop_resize_at_every_reach(channels, pixels_per_output):
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), seed=SEEDS, height=SIDES, width=SIDES, size=st.tuples(SIDES, SIDES))
 @pytest.mark.parametrize("chroma", [(1, 1), (1, 2), (2, 2)])
-def test_develop_planes(chroma, data, seed, height, width, size):
+def test_planes_develop_as_stage_by_stage(chroma, data, seed, height, width, size):
     small = (-(-height // chroma[0]), -(-width // chroma[1]))
     planes = [pixels(seed, height, width), pixels(seed + 1, *small), pixels(seed + 2, *small)]
     box, matrix = data.draw(boxes(height, width)), data.draw(MATRICES)
@@ -105,7 +107,7 @@ def test_develop_planes(chroma, data, seed, height, width, size):
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), seed=SEEDS, height=SIDES, width=SIDES, size=st.tuples(SIDES, SIDES))
-def test_develop_rgb(data, seed, height, width, size):
+def test_rgb_develops_as_stage_by_stage(data, seed, height, width, size):
     image = pixels(seed, height, width, 3)
     box, mirrored = data.draw(boxes(height, width)), data.draw(st.booleans())
     matrix = data.draw(st.one_of(MATRICES, st.just(_core.color_matrix())))
@@ -121,7 +123,7 @@ def test_develop_rgb(data, seed, height, width, size):
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), seed=SEEDS, height=st.integers(1, 4), width=SIDES)
-def test_colour(data, seed, height, width):
+def test_colour_gives_the_plain_bytes(data, seed, height, width):
     # Up to 16 and beyond the 8 that 16 bits hold; the offset is that of 128 · 16 levels.
     factors = st.one_of(
         st.integers(-(2**16), 2**16), st.sampled_from([-32769, -32768, -32767, 32767, 32768])
@@ -137,7 +139,7 @@ def test_colour(data, seed, height, width):
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), seed=SEEDS, side=SIDES)
-def test_down_scale(data, seed, side):
+def test_down_scale_gives_the_plain_bytes(data, seed, side):
     image = pixels(seed, side, side, 3)
     small = data.draw(st.integers(1, side))
     assert_same_bytes(lambda: _core.down_scale(image=image, side=small))
@@ -145,14 +147,14 @@ def test_down_scale(data, seed, side):
 
 @settings(max_examples=100, deadline=None)
 @given(seed=SEEDS, height=st.integers(3, 40), width=SIDES.map(lambda side: side + 2))
-def test_blur(seed, height, width):
+def test_blur_gives_the_plain_bytes(seed, height, width):
     image = pixels(seed, height, width, 3)
     assert_same_bytes(lambda: _core.blur(image=image))
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), seed=SEEDS, height=st.integers(1, 9), width=SIDES)
-def test_arrays_with_blue_first(data, seed, height, width):
+def test_arrays_with_blue_first_are_turned_round(data, seed, height, width):
     bgr = pixels(seed, height, width, 3)
     left = data.draw(st.integers(0, width - 1))
 
@@ -165,3 +167,18 @@ def test_arrays_with_blue_first(data, seed, height, width):
 
     assert_same_bytes(decode)
     assert np.array_equal(decode(), bgr[:, left:, ::-1])
+
+
+@pytest.mark.parametrize("decode", ["planes", "rgb"])
+def test_batches_have_the_plain_bytes(tmp_path, decode):
+    dataset = open_dataset(write_300w_lp(tmp_path, count=8, subjects=4, size=150))
+    everything = Augmentation(
+        margin=(0.5, 2.0), mirror=0.5, brightness=(0.6, 1.4), hue=(-36, 36), grey=0.3, blur=0.5,
+        down_scale=0.5, down_scale_to=(0.3, 0.5), cutout=0.5, cutout_area=(0.02, 0.1),
+    )  # fmt: skip
+
+    def render() -> np.ndarray:
+        loader = Loader(dataset, batch_size=8, size=64, augmentation=everything, decode=decode)
+        return next(iter(loader)).images.numpy()
+
+    assert_same_bytes(render)
