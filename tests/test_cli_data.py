@@ -26,7 +26,7 @@ from hmtl.data import index, open_dataset
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 
-COMMANDS = ("check", "stats", "show", "index", "rechunk", "synth")
+COMMANDS = ("check", "stats", "show", "index", "pack", "rechunk", "synth")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from hmtl.data.columns import COLUMNS, Columns, as_column
+from hmtl.data.columns import COLUMNS, Codec, Columns, as_column
 from hmtl.data.layouts.layout import Layout, Request, refuse
 from hmtl.data.layouts.scan import Scan
 from hmtl.data.packing.record import Packing
@@ -189,7 +189,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Columns:
     count = len(columns["extent"])
     files, subjects = unpack_names(arrays["files"]), unpack_names(arrays["subjects"])
     read = {name: as_column(name, values, count) for name, values in columns.items()}
-    _check_numbers(read["extent"]["file"], files)
+    _check_extents(read["extent"], files)
     _check_numbers(read["subject"], subjects)
     origin: npt.NDArray[Any] | None = None
     origins: tuple[str, ...] = ()
@@ -207,6 +207,16 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Columns:
         origins=origins,
         packings=tuple(Packing.from_json(text) for text in packings),
     )
+
+
+def _check_extents(extent: npt.NDArray[Any], files: Sequence[str]) -> None:
+    """Raise ValueError for what is no error of a file when the core meets it, but of its caller."""
+    _check_numbers(extent["file"], files)
+    written = extent["size"] != 0
+    if (extent["size"] < 0).any() or (extent["offset"][written] < 0).any():
+        raise ValueError("extents must have offset >= 0 and size >= 0")
+    if not np.isin(extent["codec"], list(Codec)).all():
+        raise ValueError("unknown codecs")
 
 
 def _check_numbers(numbers: npt.NDArray[Any], names: Sequence[str]) -> None:

@@ -33,11 +33,12 @@ def dataset_stats(
     """Return counts, sizes in px and poses in degrees of a dataset as plain values.
 
     Keys: `layout`, `root`, `split`, `crop`, `boxes`, `convention`, `packings` (how packed samples
-    were packed), `n`; `subjects` (how many, and of their numbers of samples quantiles); `images` (how many, and how many `unreadable`); `sizes`
-    (of `image`, `face` and `box` the quantiles of `height` and `width`); `pose` (of each angle `n`,
-    `mean`, quantiles and a `histogram` of `edges`, `counts` and how many lie `below` and `above`);
-    `beyond_99` and, of 300W-LP, `flipped` (`n` and `share` of the samples). Quantiles are null
-    where there are no values. `on_progress` is called with the number of images done and in all.
+    were packed), `n`; `subjects` (how many, and of their numbers of samples quantiles);
+    `images` (how many, and how many `unreadable`); `sizes` (of `image`, `face` and `box` the
+    quantiles of `height` and `width`); `pose` (of each angle `n`, `mean`, quantiles and a
+    `histogram` of `edges`, `counts` and how many lie `below` and `above`); `beyond_99` and, of
+    300W-LP, `flipped` (`n` and `share` of the samples). Quantiles are null where there are no
+    values. `on_progress` is called with the number of images done and in all.
     """
     sizes, images, unreadable = _image_sizes(dataset, threads, on_progress)
     _, per_subject = np.unique(dataset.subject, return_counts=True)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -26,8 +27,8 @@ _LONGEST_LABEL = 1 << 20
 _HEAD_BYTES = 4096
 _LARGEST_SIDE = int(np.iinfo(EXTENT_DTYPE["height"]).max)
 _PPM = re.compile(rb"P6(?:\s|#[^\n]*\n)+(\d{1,5})(?:\s|#[^\n]*\n)+(\d{1,5})(?:\s|#[^\n]*\n)+255\s")
-# Samples at the head of an archive that tell whether it is a shard.
-_LOOKED_AT = 4
+# Members at the head of an archive that tell whether it is a shard.
+_LOOKED_AT = 8
 
 
 class Group(NamedTuple):
@@ -80,9 +81,9 @@ def first_label(path: Path) -> Label | None:
     """Return a label at the head of an archive; None where there is none. Any bytes are safe."""
     try:
         with path.open("rb") as file:
-            for _, group in zip(range(_LOOKED_AT), groups(file), strict=False):
-                if LABEL in group.members:
-                    return _label(file, path.name, group)
+            for member in islice(tar.members(file), _LOOKED_AT):
+                if member.name.lower().endswith(f".{LABEL}"):
+                    return _label(file, path.name, Group("", {LABEL: member}))
     except (DataError, OSError, ValueError):
         pass
     return None

@@ -93,8 +93,8 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise DataError(f"cannot write {target}: there is no folder {target.parent}")
     partial = target.with_name(target.name + _PARTIAL)
     with _writing(target), _locked(partial, target):
+        _clear(partial)
         try:
-            _clear(partial)
             yield partial
             _demand_empty(target)
             partial.rename(target)
