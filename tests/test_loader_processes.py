@@ -368,16 +368,18 @@ def test_a_process_ends_without_close(dataset, then, code, said):
     assert (said in err) if said else err == ""
 
 
-def test_a_process_ends_while_a_daemon_thread_waits(dataset):
+def test_a_process_ends_while_daemon_threads_wait(dataset):
     program = """
-loader = Loader(many, batch_size=2000, size=512, num_threads=1, prefetch=1)
-threading.excepthook = lambda args: print(args.exc_value, flush=True)
-threading.Thread(target=lambda: next(iter(loader)), daemon=True).start()
+loader = Loader(many, batch_size=500, size=256, num_threads=1, prefetch=1)
+threading.excepthook = lambda args: os.write(1, f"{args.exc_value}\\n".encode())
+for _ in range(40):
+    threading.Thread(target=lambda: next(iter(loader)), daemon=True).start()
 time.sleep(0.2)
 """
     code, out, err = outcome(start(dataset, program))
     assert (code, err) == (0, "")
-    assert out == "the loader was closed while a batch was waited for\n"
+    # Those that were not out of their wait by then never got the GIL again.
+    assert set(out.splitlines()) == {"the loader was closed while a batch was waited for"}
 
 
 def test_a_process_ends_while_daemon_threads_iterate(dataset):

@@ -1,0 +1,250 @@
+// Hammers the thread pool and the batch renderer from many threads, and holds every result against
+// what one thread rendered:   stress SECONDS FOLDER
+// A difference ends it with the exit code 1; races and lifetime errors are for the sanitizers.
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "loader.h"
+#include "samples.h"
+
+namespace hmtl::stress {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+void require(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "stress: %s\n", what);
+  std::_Exit(1);
+}
+
+// The memory of one batch, freed as soon as the renderer's contract allows it: the sanitizers see a
+// thread that still writes.
+struct Batch {
+  std::vector<int> rows;  // numbers of samples
+  std::vector<std::uint8_t> images[kViews];
+  std::vector<std::int64_t> permutation, turns;
+  std::vector<float> pose;
+
+  BatchRequest request(const Samples& samples) {
+    const std::size_t count = rows.size();
+    BatchRequest request;
+    request.settings = samples.settings;
+    for (auto& view : images) {
+      view.assign(count * kImageBytes, 0xEE);
+      request.images.push_back(view.data());
+    }
+    permutation.assign(count * kLabels, -1);
+    turns.assign(count * kLabels, -1);
+    for (const int row : rows) {
+      const Sample& sample = samples.all[static_cast<std::size_t>(row)];
+      request.extents.push_back(sample.extent);
+      request.params.insert(request.params.end(), sample.params, sample.params + kViews);
+      pose.insert(pose.end(), sample.pose, sample.pose + 3);
+    }
+    request.permutation = permutation.data();
+    request.turns = turns.data();
+    request.pose = pose.data();
+    return request;
+  }
+
+  void check(const Samples& samples, const BatchResult& result) const {
+    std::size_t bad = 0;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      const Sample& sample = samples.all[static_cast<std::size_t>(rows[row])];
+      if (!sample.reason.empty()) {
+        require(bad < result.bad.size() && result.bad[bad].row == static_cast<int>(row) &&
+                    result.bad[bad].reason == sample.reason,
+                "a bad row is not reported as one thread does");
+        ++bad;
+        continue;
+      }
+      for (int view = 0; view < kViews; ++view) {
+        require(std::memcmp(images[view].data() + row * kImageBytes, sample.images[view].data(),
+                            kImageBytes) == 0,
+                "pixels differ from those of one thread");
+      }
+      const std::size_t labels = kLabels * sizeof(std::int64_t);
+      require(std::memcmp(&permutation[row * kLabels], sample.permutation.data(), labels) == 0 &&
+                  std::memcmp(&turns[row * kLabels], sample.turns.data(), labels) == 0 &&
+                  std::memcmp(&pose[row * 3], sample.rendered_pose, 3 * sizeof(float)) == 0,
+              "labels differ from those of one thread");
+    }
+    require(bad == result.bad.size(), "a good row is reported as bad");
+  }
+};
+
+// One renderer, used by several threads until it is closed under them.
+class Round {
+ public:
+  Round(const Samples& samples, int threads)
+      : samples_(samples), renderer_(samples.paths, threads) {}
+
+  void run(int clients, milliseconds time, unsigned seed) {
+    std::vector<std::thread> threads;
+    for (int client = 0; client < clients; ++client) {
+      threads.emplace_back(
+          [this, seed, client] { use(seed * 100 + static_cast<unsigned>(client)); });
+    }
+    std::this_thread::sleep_for(time);
+    std::thread other([this] { renderer_.close(); });
+    renderer_.close();
+    // Nothing is touched any more, whatever became of it.
+    {
+      const std::lock_guard lock(mutex_);
+      given_up_.clear();
+    }
+    for (std::thread& thread : threads) thread.join();
+    other.join();
+  }
+
+  long checked() const { return checked_; }
+
+ private:
+  void use(unsigned seed) {
+    std::mt19937 random(seed);
+    std::map<std::uint64_t, std::unique_ptr<Batch>> mine;
+    try {
+      for (;;) {
+        act(random, mine);
+        free_released();
+      }
+    } catch (const std::runtime_error&) {
+      // Being closed: until that is over, threads may write to what is under way.
+      const std::lock_guard lock(mutex_);
+      given_up_.merge(mine);
+    }
+  }
+
+  void act(std::mt19937& random, std::map<std::uint64_t, std::unique_ptr<Batch>>& mine) {
+    if (mine.size() < 4 && random() % 2 == 0) {
+      auto batch = std::make_unique<Batch>();
+      batch->rows.resize(random() % 9);
+      for (int& row : batch->rows) row = static_cast<int>(random() % samples_.all.size());
+      const std::uint64_t ticket = renderer_.submit(batch->request(samples_), random() % 8 == 0);
+      mine.emplace(ticket, std::move(batch));
+    }
+    if (mine.empty()) return;
+    auto chosen = mine.begin();
+    std::advance(chosen, static_cast<long>(random() % mine.size()));
+    if (random() % 5 == 0) {
+      give_up(chosen->first, std::move(chosen->second));
+      mine.erase(chosen);
+      return;
+    }
+    const auto result = renderer_.wait(chosen->first, milliseconds(random() % 3));
+    if (!result) return;
+    chosen->second->check(samples_, *result);
+    ++checked_;
+    expect_unknown(chosen->first);
+    mine.erase(chosen);
+  }
+
+  void expect_unknown(std::uint64_t ticket) {
+    try {
+      renderer_.wait(ticket, milliseconds(0));
+    } catch (const std::invalid_argument&) {
+      return;
+    }
+    require(false, "a result was handed out twice");
+  }
+
+  void give_up(std::uint64_t ticket, std::unique_ptr<Batch> batch) {
+    {
+      const std::lock_guard lock(mutex_);
+      given_up_.emplace(ticket, std::move(batch));
+    }
+    renderer_.cancel(ticket);
+    renderer_.cancel(ticket);
+  }
+
+  void free_released() {
+    // One lock for both: another client's tickets may be among them.
+    const std::lock_guard lock(mutex_);
+    for (const std::uint64_t ticket : renderer_.take_released()) given_up_.erase(ticket);
+  }
+
+  const Samples& samples_;
+  std::atomic<long> checked_{0};
+  std::mutex mutex_;
+  std::map<std::uint64_t, std::unique_ptr<Batch>> given_up_;
+  BatchRenderer renderer_;
+};
+
+// Counts the calls of a pool that several threads fill and two close.
+long hammer_pool(int threads, unsigned seed) {
+  std::atomic<long> called{0}, queued{0};
+  std::vector<std::atomic<int>> in_use(static_cast<std::size_t>(threads));
+  ThreadPool pool(threads);
+  const auto fill = [&](unsigned own_seed) {
+    std::mt19937 random(own_seed);
+    try {
+      for (;;) {
+        const int count = static_cast<int>(random() % 5);
+        pool.submit(
+            count,
+            [&](int, int thread) {
+              auto& using_it = in_use[static_cast<std::size_t>(thread)];
+              require(++using_it == 1, "two calls at once have the same thread number");
+              ++called;
+              --using_it;
+            },
+            random() % 4 == 0);
+        queued += count;
+        if (random() % 64 == 0) std::this_thread::yield();
+      }
+    } catch (const std::runtime_error&) {  // closed
+    }
+  };
+  std::vector<std::thread> fillers;
+  for (unsigned filler = 0; filler < 3; ++filler) fillers.emplace_back(fill, seed * 10 + filler);
+  std::this_thread::sleep_for(milliseconds(3));
+  std::thread other([&] { pool.close(); });
+  pool.close();
+  const long at_close = called;
+  for (std::thread& filler : fillers) filler.join();
+  other.join();
+  require(called == at_close, "a call was made after the pool was closed");
+  require(called <= queued, "more calls than were queued");
+  return called;
+}
+
+}  // namespace
+}  // namespace hmtl::stress
+
+int main(int count, char** arguments) {
+  using namespace hmtl::stress;
+  if (count != 3) {
+    std::fprintf(stderr, "usage: stress SECONDS FOLDER\n");
+    return 2;
+  }
+  const Samples samples = make_samples(arguments[2]);
+  const auto end = Clock::now() + std::chrono::seconds(std::atoi(arguments[1]));
+  long batches = 0, calls = 0;
+  unsigned rounds = 0;
+  while (Clock::now() < end || rounds < 3) {
+    for (const int threads : {1, 2, 7}) {
+      ++rounds;
+      calls += hammer_pool(threads, rounds);
+      Round round(samples, threads);
+      round.run(1 + static_cast<int>(rounds % 5), milliseconds(20 + 60 * (rounds % 4)), rounds);
+      batches += round.checked();
+    }
+  }
+  std::printf("%u rounds, %ld batches of %zu samples checked, %ld calls of a pool\n", rounds,
+              batches, samples.all.size(), calls);
+  return batches > 0 && calls > 0 ? 0 : 1;
+}
