@@ -157,7 +157,9 @@ def test_every_layout_has_its_chapter(layout: str) -> None:
     assert len([text for text in chapters if f"(`{layout}`)" in text.split("\n")[0]]) == 1
 
 
-@pytest.mark.parametrize("name", ["data.md", "own-data.md", "../README.md"])
+@pytest.mark.parametrize(
+    "name", ["data.md", "loader.md", "own-data.md", "training-loop.md", "../README.md"]
+)
 def test_commands_exist_with_their_options(name: str) -> None:
     for words in commands(page(name)):
         command: click.Command = hmtl

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hmtl._core import DecodeError
 from hmtl.data.augmentation import Augmentation
 from hmtl.data.dataset import Dataset, concat
 from hmtl.data.opening import open_dataset
@@ -11,7 +12,16 @@ if TYPE_CHECKING:
     from hmtl.data.batch import Batch, normalize
     from hmtl.data.loader import Loader
 
-__all__ = ["Augmentation", "Batch", "Dataset", "Loader", "concat", "normalize", "open_dataset"]
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "Dataset",
+    "DecodeError",
+    "Loader",
+    "concat",
+    "normalize",
+    "open_dataset",
+]
 
 # Imported when they are asked for: torch takes seconds, and a data set is opened without it.
 _NEED_TORCH = {
