@@ -265,7 +265,7 @@ void prepare_columns(int step, bool mirrored, Columns& columns) {
   columns.step = step;
   columns.mirrored = mirrored;
   columns.pairs = std::max(1, (columns.taps.count + 1) / 2);
-  columns.one_window = columns.pairs <= 3;
+  columns.one_window = true;
   const auto samples = static_cast<std::size_t>(padded(columns.taps.out));
   columns.places.assign(samples / kGroup, 0);
   columns.biases.assign(samples, 0);
