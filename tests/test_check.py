@@ -163,13 +163,13 @@ def test_unusual_colours_are_counted_and_the_first_are_named(tmp_path: Path) -> 
         assert f"1 of 10 images are {channels}, not the usual colour: {name}" in said
 
 
-def test_a_decoder_warning_is_a_note(tmp_path: Path) -> None:
+def test_a_decoder_warning_is_an_error(tmp_path: Path) -> None:
     data = encoded()
     tables = data.index(b"\xff\xdb")
     root = write_table(tmp_path, {"a.jpg": data[:tables] + bytes(3) + data[tables:]})
     report = check_dataset(root)
-    assert found(report) == ([], [("warning", "a.jpg")])
-    assert "3 extraneous bytes" in report.notes[0].message
+    assert found(report) == ([("warning", "a.jpg")], [])
+    assert "3 extraneous bytes" in report.errors[0].message
 
 
 def test_a_box_beside_its_image_is_one_error(tmp_path: Path) -> None:

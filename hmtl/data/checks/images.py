@@ -92,4 +92,4 @@ def _note_image(root: Path, name: str, image: _Image, findings: Findings) -> Non
     if image.warnings:
         more = f" and {image.warnings - 1} more" if image.warnings > 1 else ""
         message = f"decoder warns: {image.first_warning}{more}: {root / name}"
-        findings.note("warning", message, name)
+        findings.error("warning", message, name)
