@@ -1,67 +1,153 @@
-"""The loader where something is wrong: bad samples, bad settings, ends of processes."""
+"""The loader where something is wrong: samples that cannot be read, settings without sense."""
 
-import gc
-import os
-import subprocess
-import sys
-import time
+import json
+import logging
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fixtures_data import write_300w_lp
+from loader_data import COUNT, Row, damage, rows_of, write_small
 
 from hmtl import _core
 from hmtl.data import Dataset, Loader, open_dataset
+from hmtl.data.order import epoch_order
 from hmtl.errors import ConfigError
-
-COUNT = 23
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    root = write_300w_lp(tmp_path_factory.mktemp("rendered"), count=COUNT, subjects=5, size=90)
-    return open_dataset(root)
+    return write_small(tmp_path_factory.mktemp("rendered"))
 
 
 def damaged(tmp_path, rows) -> Dataset:
-    """A data set whose files at these rows have lost their first bytes."""
-    dataset = open_dataset(write_300w_lp(tmp_path / "damaged", count=COUNT, subjects=5, size=90))
-    for row in rows:
-        with Path(dataset.paths()[row]).open("r+b") as file:
-            file.write(bytes(20))
+    dataset = write_small(tmp_path)
+    damage(dataset, rows)
     return dataset
 
 
 def test_a_bad_sample_raises_with_its_file(tmp_path):
     bad = damaged(tmp_path, [4])
+    loader = Loader(bad, batch_size=4, size=32, drop_last=False)
     with pytest.raises(ValueError, match=r"not a JPEG.*" + bad.name[4]) as caught:
-        list(Loader(bad, batch_size=4, size=32, drop_last=False))
+        list(loader)
     assert isinstance(caught.value, _core.DecodeError)
     assert "\n" not in str(caught.value)
+    assert [entry["index"] for entry in loader.stats()["bad"]] == [4]
+    # The loader goes on to work, up to the same sample.
+    with pytest.raises(_core.DecodeError, match="not a JPEG"):
+        list(loader)
 
 
-def test_substitute_keeps_batches_full_and_names_the_bad(tmp_path):
+def expected_order(seed: int, epoch: int, bad: set[int], count: int = COUNT) -> list[int]:
+    """Return the samples as they are handed out: a bad one gives way to the next that is good."""
+    order = epoch_order(seed, epoch, count, shuffle=True).tolist()
+    return [
+        next(sample for sample in order[at:] + order[:at] if sample not in bad)
+        for at in range(count)
+    ]
+
+
+def handed_out(
+    dataset: Dataset, batch_size: int, world_size: int, skip: int = 0, **options
+) -> list[tuple[int, Row]]:
+    """Return all ranks' rows in the order of the epoch, after so many global batches."""
+    by_rank = []
+    for rank in range(world_size):
+        settings = {
+            "batch_size": batch_size, "size": 32, "drop_last": False, "on_error": "substitute",
+            "rank": rank, "world_size": world_size, "seed": 6, "views": 2,
+        }  # fmt: skip
+        loader = Loader(dataset, **(settings | options))
+        if skip:
+            before = Loader(dataset, **(settings | options))
+            iterator = iter(before)
+            for _ in range(skip):
+                next(iterator)
+            loader.load_state_dict(json.loads(json.dumps(before.state_dict())))
+        by_rank.append([row for batch in loader for row in rows_of(batch)])
+    turns = zip(*by_rank, strict=True)
+    return [row for rows in turns for row in rows if row[0] >= 0]
+
+
+def neighbours_first_and_last(seed: int) -> list[int]:
+    """Return samples that make it hard: three in a row, the order's first and its last two."""
+    order = epoch_order(seed, 0, COUNT, shuffle=True)
+    return [int(order[at]) for at in (7, 8, 9, 0, COUNT - 2, COUNT - 1)]
+
+
+def test_a_substitute_is_the_next_good_sample_of_the_order_in_any_company(tmp_path):
+    rows = neighbours_first_and_last(seed=6)
+    bad = damaged(tmp_path, rows)
+    alone = handed_out(bad, 1, 1, num_threads=1, prefetch=1)
+    assert [sample for sample, _ in alone] == expected_order(6, 0, set(rows))
+    for batch_size, world_size, threads in [(5, 1, 3), (64, 1, 7), (2, 2, 2), (3, 3, 1), (1, 6, 4)]:
+        assert handed_out(bad, batch_size, world_size, num_threads=threads) == alone
+    for skip in (1, 2, 5):
+        assert handed_out(bad, 2, 2, skip=skip) == alone[4 * skip :]
+
+
+def test_substitutes_are_rendered_as_where_they_stand_themselves(tmp_path):
+    rows = neighbours_first_and_last(seed=6)
+    whole = dict(handed_out(write_small(tmp_path / "whole"), 4, 1))
+    for sample, row in handed_out(damaged(tmp_path / "damaged", rows), 4, 1):
+        assert row == whole[sample]
+
+
+def test_batches_stay_full_and_stats_name_the_bad(tmp_path):
     bad = damaged(tmp_path, [4, 9])
-    for batch_size, threads in [(4, 1), (5, 3)]:
-        loader = Loader(
-            bad, batch_size=batch_size, size=32, on_error="substitute", num_threads=threads,
-            drop_last=False,
-        )  # fmt: skip
-        order = _core.epoch_order(seed=0, epoch=0, count=COUNT).tolist()
-        index = torch.cat([batch.index for batch in loader]).tolist()
-        expected = list(order)
-        for sample in (4, 9):
-            at = order.index(sample)
-            following = [s for s in np.roll(order, -at)[1:] if s not in (4, 9)]
-            expected[at] = following[0]
-        assert index == expected
-        stats = loader.stats()
-        assert [entry["index"] for entry in stats["bad"]] == [4, 9]
-        assert stats["bad"][0]["name"] == bad.name[4]
-        assert stats["samples"] == COUNT
+    loader = Loader(bad, batch_size=4, size=32, on_error="substitute", drop_last=False)
+    batches = list(loader)
+    assert [len(batch) for batch in batches] == [4, 4, 4, 4, 4, 3]
+    assert all(batch.valid.all() for batch in batches)
+    stats = loader.stats()
+    assert [entry["index"] for entry in stats["bad"]] == [4, 9]
+    assert [entry["name"] for entry in stats["bad"]] == [bad.name[4], bad.name[9]]
+    assert bad.name[9] in stats["bad"][1]["reason"]
+    assert (stats["samples"], stats["substituted"], stats["batches"]) == (COUNT, 2, 6)
+    assert stats["bad_in_epoch"] == [4, 9]
+    assert json.loads(json.dumps(stats)) == stats
+
+
+def test_the_end_of_an_epoch_lists_the_bad_of_it_once(tmp_path, caplog):
+    bad = damaged(tmp_path, [4, 9])
+    loader = Loader(bad, batch_size=4, size=32, on_error="substitute", drop_last=False)
+    with caplog.at_level(logging.INFO):
+        iterator = iter(loader)
+        for _ in range(len(loader)):
+            next(iterator)
+        assert not caplog.records
+        assert next(iterator, None) is None
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    first, *lines = record.getMessage().splitlines()
+    assert first == "epoch 0: 2 of 23 samples could not be read and were replaced (in all 2):"
+    assert [bad.name[4] in lines[0], bad.name[9] in lines[1], len(lines)] == [True, True, 2]
+
+    damage(bad, [11])
+    caplog.clear()
+    list(loader)
+    assert caplog.messages[0].startswith("epoch 1: 3 of 23 samples could not be read and were")
+    assert caplog.messages[0].count("\n") == 3
+
+
+def test_a_long_list_of_bad_samples_is_cut(tmp_path, caplog):
+    bad = damaged(tmp_path, range(COUNT))
+    twice = bad.subset(np.resize(np.arange(COUNT), 2 * COUNT))
+    loader = Loader(
+        twice, batch_size=4, size=32, on_error="substitute", shuffle=False, drop_last=False
+    )
+    list(loader)
+    first, *lines = caplog.messages[0].splitlines()
+    assert first == "epoch 0: 46 of 46 samples could not be read and were left out (in all 46):"
+    assert len(lines) == 21
+    assert lines[-1] == "  and 26 more, see stats()"
+    assert len(loader.stats()["bad"]) == 46
+
+
+def test_an_epoch_without_a_bad_sample_says_nothing(dataset, caplog):
+    list(Loader(dataset, batch_size=4, size=32, on_error="substitute"))
+    assert not caplog.records
 
 
 def test_without_shuffling_a_bad_row_is_marked_not_replaced(tmp_path):
@@ -74,25 +160,29 @@ def test_without_shuffling_a_bad_row_is_marked_not_replaced(tmp_path):
     valid = torch.cat([batch.valid for batch in batches])
     assert (~valid).nonzero().ravel().tolist() == [4]
     assert not batches[0].images[4].any()
-
-
-def test_files_that_vanish_or_change_after_indexing_are_named(tmp_path):
-    fresh = damaged(tmp_path, [])
-    vanished, shrunk = fresh.paths()[0], fresh.paths()[1]
-    Path(vanished).unlink()
-    os.truncate(shrunk, 100)
-    loader = Loader(fresh, batch_size=COUNT, size=32, on_error="substitute", shuffle=False)
-    next(iter(loader))
-    reasons = [entry["reason"] for entry in loader.stats()["bad"]]
-    assert "No such file" in reasons[0]
-    assert str(vanished) in reasons[0]
-    assert str(shrunk) in reasons[1]
+    assert (loader.stats()["samples"], loader.stats()["substituted"]) == (COUNT - 1, 0)
 
 
 def test_nothing_readable_is_an_error_not_a_loop(tmp_path):
     bad = damaged(tmp_path, range(COUNT))
     with pytest.raises(ValueError, match="no sample can be read; the first"):
         next(iter(Loader(bad, batch_size=4, size=32, on_error="substitute")))
+
+
+def test_warnings_of_the_decoder_are_counted_and_the_samples_are_used(tmp_path):
+    dataset = write_small(tmp_path)
+    for row in (3, 5):
+        path = dataset.root / dataset.files[row]
+        data = path.read_bytes()
+        tables = data.index(b"\xff\xdb")
+        path.write_bytes(data[:tables] + bytes(3) + data[tables:])
+    warned = open_dataset(dataset.root)
+    loader = Loader(warned, batch_size=4, size=32, drop_last=False, num_threads=3)
+    indexes = [sample for batch in loader for sample in batch.index.tolist()]
+    assert sorted(indexes) == list(range(COUNT))
+    assert (loader.stats()["warnings"], loader.stats()["bad"]) == (2, [])
+    list(loader)
+    assert loader.stats()["warnings"] == 4
 
 
 @pytest.mark.parametrize(
@@ -106,92 +196,23 @@ def test_nothing_readable_is_an_error_not_a_loop(tmp_path):
         ({"decode": "yuv"}, "decode must be one of"),
         ({"puzzled_fraction": 1.5}, "puzzled_fraction must be in"),
         ({"batch_size": 24}, "an epoch has no full batch: 23 samples, a global batch of 24"),
+        ({"batch_size": 0}, "batch_size must be in"),
         ({"rank": 2, "world_size": 2}, r"rank must be in \[0, 2\), got 2"),
+        ({"rank": -1, "world_size": 2}, "rank must be in"),
         ({"seed": -1}, "seed must be in"),
         ({"augmentation": "level9"}, "unknown augmentation 'level9'"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number, got 2.5"),
+        ({"prefetch": "3"}, "prefetch must be a whole number, got '3'"),
+        ({"seed": None}, "seed must be a whole number, got None"),
+        ({"size": 32.0}, "size must be a whole number, got 32.0"),
+        ({"num_threads": True}, "num_threads must be a whole number, got True"),
+        ({"puzzled_fraction": "all"}, "puzzled_fraction must be a number, got 'all'"),
+        ({"pretext": ["puzzle"]}, "pretext must be one of"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(dataset, options, message):
     with pytest.raises(ConfigError, match=message):
         Loader(dataset, **{"batch_size": 4, "size": 32, **options})
-
-
-def test_a_closed_loader_says_so(dataset):
-    loader = Loader(dataset, batch_size=4, size=32)
-    iterator = iter(loader)
-    next(iterator)
-    loader.close()
-    with pytest.raises(RuntimeError, match="the loader"):
-        list(loader)
-
-
-def test_loaders_come_and_go_without_leaving_threads(dataset):
-    def threads() -> int:
-        return len(os.listdir("/proc/self/task"))  # noqa: PTH208
-
-    next(iter(Loader(dataset, batch_size=4, size=32, num_threads=4)))
-    gc.collect()
-    before = threads()
-    for _ in range(30):
-        next(iter(Loader(dataset, batch_size=4, size=32, num_threads=4)))
-    gc.collect()
-    assert threads() <= before
-
-
-PROGRAM = """
-import sys
-from hmtl.data import Loader, open_dataset
-loader = Loader(open_dataset(sys.argv[1]), batch_size=2, size=64, num_threads=3)
-iterator = iter(loader)
-next(iterator)
-{then}
-"""
-
-
-@pytest.mark.parametrize(
-    ("then", "code", "said"),
-    [
-        ("", 0, ""),
-        ("raise SystemExit(3)", 3, ""),
-        (
-            "import os\npid = os.fork()\nif pid == 0:\n"
-            "    try:\n        next(iter(loader))\n"
-            "    except RuntimeError as error:\n        print(error, flush=True)\n"
-            "    os._exit(0)\n"
-            "os.waitpid(pid, 0)",
-            0,
-            "a loader cannot be used after fork",
-        ),
-    ],
-)
-def test_a_process_ends_without_close(dataset, then, code, said):
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", PROGRAM.format(then=then), str(dataset.root)],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (code, "")
-    assert said in done.stdout
-
-
-def test_two_loaders_run_at_once(dataset):
-    options = {"batch_size": 4, "size": 32}
-    alone = [batch.images for batch in Loader(dataset, **options)]
-    first, second = iter(Loader(dataset, **options)), iter(Loader(dataset, **options))
-    for expected, a, b in zip(alone, first, second, strict=True):
-        assert torch.equal(a.images, expected)
-        assert torch.equal(b.images, expected)
-
-
-def test_python_goes_on_while_a_batch_is_rendered(dataset):
-    big = dataset.subset(np.repeat(np.arange(COUNT), 40))
-    loader = Loader(big, batch_size=400, size=224, num_threads=1, prefetch=2)
-    iterator = iter(loader)
-    turns = 0
-    deadline = time.perf_counter() + 0.05
-    while time.perf_counter() < deadline:
-        turns += 1
-    assert turns > 100
-    next(iterator)
 
 
 def test_a_box_that_makes_no_sense_is_named_with_its_file(dataset):

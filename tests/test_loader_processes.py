@@ -19,7 +19,6 @@ import torch
 from loader_data import COUNT, digest, write_small
 
 from hmtl.data import Dataset, Loader
-from hmtl.errors import ConfigError
 
 OPTIONS = {"batch_size": 4, "size": 32}
 
@@ -441,20 +440,6 @@ def test_python_goes_on_while_a_batch_is_rendered(dataset):
     assert turns > 100
     iterator.close()
     loader.close()
-
-
-def test_settings_of_the_wrong_kind_are_named(dataset):
-    for options, message in [
-        ({"batch_size": 2.5}, "batch_size must be a whole number, got 2.5"),
-        ({"prefetch": "3"}, "prefetch must be a whole number, got '3'"),
-        ({"seed": None}, "seed must be a whole number, got None"),
-        ({"size": 32.0}, "size must be a whole number, got 32.0"),
-        ({"num_threads": True}, "num_threads must be a whole number, got True"),
-        ({"puzzled_fraction": "all"}, "puzzled_fraction must be a number, got 'all'"),
-        ({"pretext": ["puzzle"]}, "pretext must be one of"),
-    ]:
-        with pytest.raises(ConfigError, match=message):
-            Loader(dataset, **(OPTIONS | options))
 
 
 def test_a_batch_that_is_kept_outlives_everything(dataset):
