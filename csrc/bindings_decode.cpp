@@ -122,9 +122,8 @@ FileTable one_file(const py::sequence& paths, Extent& extent) {
     throw std::invalid_argument("extent.file must be below " + std::to_string(count) + ", got " +
                                 std::to_string(extent.file));
   }
-  FileTable table({paths[static_cast<std::size_t>(extent.file)].cast<std::string>()});
-  extent.file = 0;
-  return table;
+  const auto number = static_cast<std::size_t>(std::exchange(extent.file, 0));
+  return FileTable({paths[number].cast<std::string>()});
 }
 
 Extent one_extent(const Extents& extents) {

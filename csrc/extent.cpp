@@ -1,12 +1,6 @@
 #include "extent.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <stdexcept>
 
 #include "crc.h"
@@ -27,49 +21,25 @@ std::string hex(std::uint32_t number) {
   return digits;
 }
 
-// A file open for reading; errors call it `name`, which must outlive it.
-class File {
- public:
-  File(const std::string& path, const std::string& name) : name_(name) {
-    do {
-      // Without O_NONBLOCK a pipe that has the name of a picture would wait for ever.
-      descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    } while (descriptor_ < 0 && errno == EINTR);
-    if (descriptor_ < 0) fail_with_errno("cannot open");
+// Throws DecodeError unless the file holds what the index says it does.
+void read_file(const File& file, const Extent& extent, const std::string& sample,
+               std::vector<std::uint8_t>& bytes) {
+  // Asked first, so that a wrong index cannot make us allocate what no file holds.
+  const std::int64_t length = file.size(sample);
+  // A picture's own file must be as long as it was; others may grow behind what was indexed.
+  const bool is_whole = extent.row == Extent::kWholeFile && extent.offset == 0;
+  bool complete = is_whole ? extent.size == length
+                           : extent.size <= length && extent.offset <= length - extent.size;
+  if (complete) {
+    bytes.resize(static_cast<std::size_t>(extent.size));
+    complete = file.read(extent.offset, bytes.data(), bytes.size(), sample) == bytes.size();
   }
-  ~File() { ::close(descriptor_); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  std::int64_t size() const {
-    struct stat status{};
-    if (::fstat(descriptor_, &status) != 0) fail_with_errno("cannot read");
-    if (!S_ISREG(status.st_mode)) throw DecodeError("not a regular file: " + name_);
-    return static_cast<std::int64_t>(status.st_size);
+  if (!complete) {
+    fail("file changed since it was indexed, the index has " + grouped(extent.size) +
+             " bytes from byte " + grouped(extent.offset),
+         sample, static_cast<std::size_t>(length));
   }
-
-  // Reads up to `count` bytes; fewer only where the file ends.
-  std::size_t read(std::int64_t offset, std::uint8_t* bytes, std::size_t count) const {
-    std::size_t done = 0;
-    while (done < count) {
-      const ssize_t got = ::pread(descriptor_, bytes + done, count - done,
-                                  static_cast<off_t>(offset + static_cast<std::int64_t>(done)));
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) fail_with_errno("cannot read");
-      if (got == 0) break;
-      done += static_cast<std::size_t>(got);
-    }
-    return done;
-  }
-
- private:
-  [[noreturn]] void fail_with_errno(const char* what) const {
-    throw DecodeError(std::string(what) + " (" + std::strerror(errno) + "): " + name_);
-  }
-
-  const std::string& name_;
-  int descriptor_ = -1;
-};
+}
 
 }  // namespace
 
@@ -96,18 +66,11 @@ void FileTable::read(const Extent& extent, std::vector<std::uint8_t>& bytes) con
                                 std::to_string(extent.offset) + " and " +
                                 std::to_string(extent.size) + " in " + sample);
   }
-  const File file(path(extent), sample);
-  // Asked first, so that a wrong index cannot make us allocate what no file holds.
-  const std::int64_t length = file.size();
-  bool complete = extent.size <= length && extent.offset <= length - extent.size;
-  if (complete) {
-    bytes.resize(static_cast<std::size_t>(extent.size));
-    complete = file.read(extent.offset, bytes.data(), bytes.size()) == bytes.size();
-  }
-  if (!complete) {
-    fail("file changed since it was indexed, the index has " + grouped(extent.size) +
-             " bytes from byte " + grouped(extent.offset),
-         sample, static_cast<std::size_t>(length));
+  if (extent.row == Extent::kWholeFile) {
+    read_file(File(path(extent), sample), extent, sample, bytes);
+  } else {
+    const OpenFiles::Loan loan(containers_, extent.file, path(extent), sample);
+    read_file(loan.file(), extent, sample, bytes);
   }
   if (extent.crc == 0) return;
   const std::uint32_t crc = crc32(bytes.data(), bytes.size());

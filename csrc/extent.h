@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "open_files.h"
+
 namespace hmtl {
 
 // From the third on the samples of a height × width × 3 array: blue first, as they are, as one LZF
@@ -34,7 +36,8 @@ struct Extent {
 };
 static_assert(sizeof(Extent) == 40);
 
-// The files of a dataset. Immutable, so any number of threads may read through one table.
+// The files of a dataset. Any number of threads may read through one table. Files that hold several
+// images are opened once, and closed with the table.
 class FileTable {
  public:
   explicit FileTable(std::vector<std::string> paths) : paths_(std::move(paths)) {}
@@ -46,12 +49,16 @@ class FileTable {
   std::string name(const Extent& extent) const;
 
   // Fills `bytes` with the extent's bytes. Throws DecodeError naming the sample when its file
-  // cannot be opened or is shorter than the extent says, when it was never written, or when the
-  // bytes have another CRC-32 than the extent says.
+  // cannot be opened, is shorter than the extent says or, being one picture, longer; when it was
+  // never written, or when the bytes have another CRC-32 than the extent says.
   void read(const Extent& extent, std::vector<std::uint8_t>& bytes) const;
 
  private:
+  // The 80 training files of ETH-XGaze and a few more; far below a process's usual 1,024.
+  static constexpr std::size_t kOpenContainers = 128;
+
   std::vector<std::string> paths_;
+  mutable OpenFiles containers_{kOpenContainers};
 };
 
 }  // namespace hmtl

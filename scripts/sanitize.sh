@@ -33,4 +33,4 @@ fi
 # --capture=sys: what a sanitizer says before it ends the process must be seen.
 "$python" -m pytest -q --capture=sys -p no:cacheprovider -m "not slow" \
   tests/test_{stages,fast_paths,params,noise,turn,golden,extent,crc,lzf,decode,decode_png,decode_array}.py \
-  tests/test_{inspect,loader,loader_faults,loader_order}.py
+  tests/test_{inspect,loader,loader_faults,loader_files,loader_order}.py

@@ -1,6 +1,6 @@
-// Hammers the thread pool and the batch renderer from many threads, and holds every result against
-// what one thread rendered:   stress SECONDS FOLDER
-// A difference ends it with the exit code 1; races and lifetime errors are for the sanitizers.
+// Hammers the thread pool, the open files and the batch renderer from many threads, and holds every
+// result against what one thread rendered:   stress SECONDS FOLDER A difference ends it with the
+// exit code 1; races and lifetime errors are for the sanitizers.
 
 #include <atomic>
 #include <chrono>
@@ -222,6 +222,34 @@ long hammer_pool(int threads, unsigned seed) {
   return called;
 }
 
+// Reads from more files than may stay open.
+long hammer_files(const Samples& samples, unsigned seed) {
+  constexpr std::size_t kLimit = 2;
+  OpenFiles files(kLimit);
+  std::vector<const Extent*> good;
+  for (const Sample& sample : samples.all) {
+    if (sample.reason.empty()) good.push_back(&sample.extent);
+  }
+  std::atomic<long> reads{0};
+  const auto use = [&](unsigned own_seed) {
+    std::mt19937 random(own_seed);
+    std::uint8_t bytes[64];
+    for (int i = 0; i < 200; ++i) {
+      const Extent& extent = *good[random() % good.size()];
+      const std::string& path = samples.paths[static_cast<std::size_t>(extent.file)];
+      const OpenFiles::Loan loan(files, extent.file, path, path);
+      require(loan.file().size(path) >= extent.offset + extent.size &&
+                  loan.file().read(extent.offset, bytes, sizeof bytes, path) == sizeof bytes,
+              "a file that was lent cannot be read");
+      ++reads;
+    }
+  };
+  std::vector<std::thread> users;
+  for (unsigned user = 0; user < 4; ++user) users.emplace_back(use, seed * 10 + user);
+  for (std::thread& user : users) user.join();
+  return reads;
+}
+
 }  // namespace
 }  // namespace hmtl::stress
 
@@ -233,18 +261,19 @@ int main(int count, char** arguments) {
   }
   const Samples samples = make_samples(arguments[2]);
   const auto end = Clock::now() + std::chrono::seconds(std::atoi(arguments[1]));
-  long batches = 0, calls = 0;
+  long batches = 0, calls = 0, reads = 0;
   unsigned rounds = 0;
   while (Clock::now() < end || rounds < 3) {
     for (const int threads : {1, 2, 7}) {
       ++rounds;
       calls += hammer_pool(threads, rounds);
+      reads += hammer_files(samples, rounds);
       Round round(samples, threads);
       round.run(1 + static_cast<int>(rounds % 5), milliseconds(20 + 60 * (rounds % 4)), rounds);
       batches += round.checked();
     }
   }
-  std::printf("%u rounds, %ld batches of %zu samples checked, %ld calls of a pool\n", rounds,
-              batches, samples.all.size(), calls);
+  std::printf("%u rounds, %ld batches of %zu samples checked, %ld calls of a pool, %ld reads\n",
+              rounds, batches, samples.all.size(), calls, reads);
   return batches > 0 && calls > 0 ? 0 : 1;
 }
