@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from hmtl.data.augmentation import _LIMITS, PRESETS, Augmentation
+from hmtl.data.augmentation import _RANGES, PRESETS, Augmentation
 from hmtl.show.ranges import field_docs
 
 PAGE = Path(__file__).with_name("loader.md")
@@ -16,7 +16,7 @@ def augmentation_table() -> list[list[str]]:
     docs = field_docs(Augmentation)
     rows = [["field", "default", "from, to", "meaning"], ["---"] * 4]
     for field in fields(Augmentation):
-        low, high = _LIMITS.get(field.name, (0.0, 1.0))
+        low, high = _RANGES.get(field.name, (0.0, 1.0))
         limits = f"{low:g}, {high:g}"
         rows.append([f"`{field.name}`", _shown(field.default), limits, docs[field.name]])
     return rows

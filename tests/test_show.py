@@ -27,6 +27,7 @@ from hmtl.cli.data_show import show
 from hmtl.cli.main import run
 from hmtl.data import Augmentation, Dataset, Loader, open_dataset
 from hmtl.data.augmentation import PRESETS
+from hmtl.data.layouts.registry import LAYOUTS
 from hmtl.data.preview import preview
 from hmtl.errors import ConfigError
 from hmtl.plots import AXIS_COLORS
@@ -301,7 +302,7 @@ def test_rectangles_lie_where_the_boxes_are(tmp_path: Path) -> None:
     assert beyond.pixels[10, 50].tolist() == [0] * 3
 
 
-@pytest.mark.parametrize("layout", ["300w-lp", "aflw2000", "biwi", "eth-xgaze", "csv"])
+@pytest.mark.parametrize("layout", list(LAYOUTS))
 def test_every_layout_is_drawn(
     tmp_path: Path, layout: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -311,10 +312,28 @@ def test_every_layout_is_drawn(
         Image.new("RGB", (50, 40), "red").save(place / "a.jpg")
         (place / "labels.csv").write_text(f"{HEADER}\na.jpg,0,0,40,40,1,2,3\n")
     else:
-        render_dataset(place, layout=layout, count=4, subjects=2, seed=1, size=48, workers=1)
+        source = tmp_path / "source" if layout == "packed" else place
+        written = "300w-lp" if layout == "packed" else layout
+        render_dataset(source, layout=written, count=4, subjects=2, seed=1, size=48, workers=1)
+        assert source == place or run(["data", "pack", str(source), str(place)]) == 0
     assert run(["data", "show", str(place), "--size", "64", "--out", str(out)]) == 0
     assert layout in capsys.readouterr().out
     assert pixels(out).std() > 10
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_drawn_in_two_views(heads: Dataset, name: str) -> None:
+    options = {"size": 60, "views": 2, "augmentation": name, "seed": 8}
+    sheet = make_sheet(preview(heads, count=4, **options), augmentation=name)
+    picture = pixels(sheet_png(sheet, labels=False))
+    batch = next(iter(Loader(heads, 4, **options)))
+    for row, drawn in enumerate(cells(picture, sheet, "input")):
+        assert len(drawn) == 2
+        assert all(map(np.array_equal, drawn, images(batch.views, row)))
+        told = [panel.lines for panel in sheet.rows[row].panels if panel.kind == "view"]
+        assert all(any(line.startswith("crop ") for line in lines) for lines in told)
+        if name == "barlow":
+            assert all("noise of 12.7 grey levels" in lines for lines in told)
 
 
 def test_chosen_rows_are_drawn_as_the_epoch_has_them(heads: Dataset) -> None:
@@ -514,13 +533,18 @@ def test_a_listed_preset_draws_the_same_picture_as_its_name(root: Path, tmp_path
 def test_field_docs_are_the_texts_below_the_fields() -> None:
     docs = field_docs(Augmentation)
     assert list(docs) == [field.name for field in fields(Augmentation)]
-    assert docs["hue"] == "Rotation about the grey axis, in degrees."
+    assert docs["turn"].startswith("Probability that the whole image is turned by 0 … 3 quarters")
+    assert docs["color"] == "Probability of brightness, contrast, saturation and hue together."
 
 
 def test_every_field_that_was_drawn_is_told(heads: Dataset) -> None:
-    changed = Augmentation(mirror=1, blur=1, down_scale=1, cutout=1, cutout_area=(0.1, 0.1), grey=1)
+    changed = Augmentation(
+        mirror=1, grey=1, blur=1, down_scale=1, noise=1, noise_deviation=(0.05, 0.05), cutout=1,
+        cutout_area=(0.1, 0.1),
+    )  # fmt: skip
     (params,) = preview(heads, [0], size=60, augmentation=changed, pretext="none").params[0]
-    crop, mirror, *color, blur, down_scale, cutout = params_lines(params)
+    crop, mirror, *color, blur, down_scale, noise, cutout = params_lines(params)
+    assert noise == "noise of 12.7 grey levels"
     assert re.fullmatch(r"crop \d+ × \d+ at -?\d+, -?\d+", crop)
     assert (mirror, blur, down_scale) == ("mirror", "blur", "down-scale to 60 px")
     assert color == [f"{name} = 0.30 R +0.59 G +0.11 B +0" for name in "RGB"]

@@ -105,6 +105,11 @@ def loader_defaults() -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
+def noise_deviation(scale: int) -> float:
+    """Return the standard deviation in grey levels of noise whose params have this scale."""
+    return 255.0 * scale / _core.noise_scale(1.0)
+
+
 def source_image(dataset: Dataset, sample: int, *, exif: str = "refuse") -> Pixels:
     """Return the whole source image (H, W, 3) of a sample; raise DecodeError where it is bad."""
     extent = dataset.extent[[sample]]

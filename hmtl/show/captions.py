@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl.data.augmentation import Augmentation
+from hmtl.data.preview import noise_deviation
 
 QUARTER_DEG = 90
 # Of the colour matrix, fixed point.
@@ -32,6 +33,7 @@ def params_lines(params: np.void) -> list[str]:
     """Return what was drawn for one view, a line for each stage that does something, in order."""
     stages = [field.name for field in fields(Augmentation)]
     names = [name for name in params.dtype.names or () if name not in _NOT_TOLD]
+    stages[stages.index("noise")] = "noise_scale"
     names.sort(key=lambda name: stages.index(name) if name in stages else -1)
     return [line for name in names for line in _lines(name, params[name])]
 
@@ -90,12 +92,17 @@ def _turn(value: Any) -> list[str]:
     return [f"turn ↺{QUARTER_DEG * int(value)}°"] if value else []
 
 
+def _noise(value: Any) -> list[str]:
+    return [f"noise of {noise_deviation(int(value)):.1f} grey levels"] if value else []
+
+
 _WORDS: dict[str, Callable[[Any], list[str]]] = {
     "turn": _turn,
     "box": _crop,
     "color": _color,
     "down_scale": _down_scale,
     "cutout": _cutout,
+    "noise_scale": _noise,
     "mirror": _flag("mirror"),
     "blur": _flag("blur"),
 }

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from hmtl._core import DecodeError
+from hmtl.data import DecodeError
 from hmtl.data.batch import Batch
 from hmtl.data.preview import Preview, source_image
 from hmtl.plots import AXIS_COLORS
