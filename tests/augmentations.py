@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from hypothesis import Phase
 from hypothesis import strategies as st
 
 from hmtl import _core
@@ -11,6 +12,9 @@ from hmtl.data import Augmentation
 
 FITS = {"short-side": 0, "stretch": 1}
 PRETEXTS = {"none": 0, "puzzle": 1, "rotation": 2, "puzzle-rotation": 3}
+
+UNSHRUNK = (Phase.explicit, Phase.generate)
+"""For tests of everything at once: to make their examples smaller takes minutes."""
 
 EVERYTHING = Augmentation(
     turn=0.8,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from augmentations import PRETEXTS, augmentations
+from augmentations import PRETEXTS, UNSHRUNK, augmentations
 from fixtures_data import write_300w_lp
 from hdf5_trees import write_subject
 from hypothesis import given, settings
@@ -42,7 +42,7 @@ def files(tmp_path_factory, pictures) -> Dataset:
     return replace(dataset, face=face.astype(np.float32), box=box.astype(np.float32))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, phases=UNSHRUNK)
 @given(
     augmentation=augmentations(),
     pretext=st.sampled_from(sorted(PRETEXTS)),

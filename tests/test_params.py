@@ -5,8 +5,17 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import reference
-from augmentations import EVERYTHING, FITS, PRETEXTS, augmentations, draw_params, faces, ranges
-from hypothesis import given
+from augmentations import (
+    EVERYTHING,
+    FITS,
+    PRETEXTS,
+    UNSHRUNK,
+    augmentations,
+    draw_params,
+    faces,
+    ranges,
+)
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -27,6 +36,7 @@ def source_of(noise_scale: int, seed: int, view: int, sample: int, epoch: int) -
     }
 
 
+@settings(phases=UNSHRUNK)
 @given(
     augmentation=augmentations(),
     pretext=st.sampled_from(sorted(PRETEXTS)),
@@ -42,18 +52,18 @@ def test_draws_equal_the_reference(
     augmentation, pretext, grid, size, fit, puzzled_fraction, seed, epoch, first
 ):
     tiles = 1 if pretext == "none" else grid
-    settings = {
+    options = {
         "pretext": pretext, "grid": tiles, "size": size, "fit": fit,
         "puzzled_fraction": puzzled_fraction, "seed": seed, "epoch": epoch,
     }  # fmt: skip
     samples = [first, first + 1]
-    params = draw_params(augmentation, samples=samples, views=2, **settings)
+    params = draw_params(augmentation, samples=samples, views=2, **options)
     face, box = faces(2)
     for row, sample in enumerate(samples):
         for view in range(2):
             drawn = params[row, view]
             expected = reference.draw_params(
-                augmentation, sample=sample, view=view, face=face[row], box=box[row], **settings
+                augmentation, sample=sample, view=view, face=face[row], box=box[row], **options
             )
             names = ("brightness", "contrast", "saturation", "hue", "grey")
             matrix = _core.color_matrix(**dict(zip(names, expected["color"], strict=True)))
