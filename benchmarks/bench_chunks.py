@@ -8,7 +8,6 @@ LZF then packs to 0.85 … 0.95, ETH-XGaze by its published size to 0.8. Times a
 """
 
 import argparse
-import io
 import json
 import statistics
 import tempfile
@@ -20,50 +19,14 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from benchmarks.bench_loader import machine
-from benchmarks.loader.files import write_tree
+from benchmarks.loader.patches import NAME, SIDE_PX, SIZE, checked_ratio, cuts, write_chunks
+from benchmarks.machine import machine
 from hmtl import _core
 from hmtl.data.columns import Codec
 from hmtl.data.layouts.hdf5 import image_extents
 
-SIDE_PX = 224
-SIZE = SIDE_PX * SIDE_PX * 3
-NAME = "face_patch"
-NOISE_LEVELS = 0.5
-LZF_RATIO = (0.8, 0.95)
-"""What counts as a realistic mean of packed to plain bytes."""
-
 Pixels = npt.NDArray[np.uint8]
-
-
-def cut(picture: Image.Image, rng: np.random.Generator) -> Pixels:
-    """Return a face-like cut (224, 224, 3) of a picture, blue first, with noise."""
-    side = 0.6 * min(picture.size)
-    x, y = ((length - side) * rng.uniform(0.2, 0.8) for length in picture.size)
-    box = (x, y, x + side, y + side)
-    pixels = np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR, box))
-    noisy = pixels[..., ::-1] + rng.normal(0, NOISE_LEVELS, pixels.shape)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-
-
-def write_chunks(path: Path, images: int) -> str:
-    """Write so many images, one LZF chunk each; return where they come from."""
-    rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as folder, h5py.File(path, "w") as file:
-        source = write_tree(Path(folder), min(images, 40))
-        pictures = [
-            Image.open(io.BytesIO(found.read_bytes())).convert("RGB")
-            for found in sorted(Path(folder).rglob("*.jpg"))
-        ]
-        shape = (SIDE_PX, SIDE_PX, 3)
-        dataset = file.create_dataset(
-            NAME, (images, *shape), np.uint8, chunks=(1, *shape), compression="lzf"
-        )
-        for row in range(images):
-            dataset[row] = cut(pictures[row % len(pictures)], rng)
-    return f"cuts of {source}, with noise"
 
 
 class Readers:
@@ -181,13 +144,10 @@ def run(images: int, rounds: int) -> dict[str, Any]:
     about = {"name": "chunks", **machine()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "subject0000.h5"
-        source = write_chunks(path, images)
+        pixels, source = cuts(images)
+        write_chunks(path, images, pixels)
         readers = Readers(path)
-        ratio = statistics.mean(len(data) for data in readers.packed.values()) / SIZE
-        if not LZF_RATIO[0] <= ratio <= LZF_RATIO[1]:
-            raise RuntimeError(
-                f"LZF packs to {ratio:.2f}, which is not as real images: {LZF_RATIO}"
-            )
+        ratio = checked_ratio([len(data) for data in readers.packed.values()])
         check(readers)
         runs = time_readers(readers, rounds)
         readers.dataset.file.close()

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -49,8 +50,8 @@ def _label_file(rng: np.random.Generator) -> bytes:
     return file.getvalue()
 
 
-def write_w300lp(root: Path, *, pairs: int) -> None:
-    """Write so many pairs of 300W-LP; the images are stubs, as nothing reads them.
+def write_w300lp(root: Path, *, pairs: int, pictures: Sequence[Path] = ()) -> None:
+    """Write so many pairs of 300W-LP; the images are links to these pictures in turn, or stubs.
 
     All labels are copies of one file with the variables, sizes and compression of the published.
     """
@@ -60,7 +61,11 @@ def write_w300lp(root: Path, *, pairs: int) -> None:
     for number in range(pairs):
         folder = FOLDERS[number % len(FOLDERS)]
         stem = root / folder / f"{folder}_{number // 16:06}_1_{number // 8 % 2}"
-        stem.with_suffix(".jpg").write_bytes(b"\xff\xd8\xff\xd9")
+        image = stem.with_suffix(".jpg")
+        if pictures:
+            image.hardlink_to(pictures[number % len(pictures)])
+        else:
+            image.write_bytes(b"\xff\xd8\xff\xd9")
         stem.with_suffix(".mat").write_bytes(labels)
 
 

@@ -9,7 +9,7 @@ Each table replaces what stands between its markers, `<!-- loader-table -->` and
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ _SIDES = {
     "torchvision": "torchvision v2 + DataLoader",
     "albumentations": "albumentations + DataLoader",
     "decode": "decoding alone (libjpeg-turbo)",
+    "expand": "expanding alone (hmtl's LZF)",
 }
 # By side of bench_chunks: its label, and the ratio that stands beside it.
 _CHUNK_SIDES = {
@@ -30,6 +31,8 @@ _CHUNK_SIDES = {
     "lzf": ("expanding alone: hmtl's LZF", ""),
     "lzf_plain": ("expanding alone: byte by byte", "lzf/lzf_plain"),
 }
+# The share of the cores' time that others may take without spoiling the figures.
+_BUSY = 0.1
 _ANGLES = ("yaw", "pitch", "roll", "mean")
 
 
@@ -39,6 +42,21 @@ class TableError(Exception):
 
 def loader_table(document: dict[str, Any]) -> str:
     """Return bench_loader's document as a table, with a line on where it was measured."""
+    files = (
+        f"{document['images']} JPEG files of {document['bytes_mean'] / 1000:.1f} kB"
+        f" ({document['source']})"
+    )
+    return _compared(document, files)
+
+
+def barlow_table(document: dict[str, Any]) -> str:
+    """Return bench_barlow's document as a table."""
+    rows = f"{document['images']} images of 224 px packed to {document['lzf_ratio']:.2f}"
+    return _compared(document, rows)
+
+
+def _compared(document: dict[str, Any], data: str) -> str:
+    """Return the table of a comparison; `data` says of what."""
     speeds = {result["side"]: result["images_per_s"] for result in document["results"]}
     rows = [
         [
@@ -53,11 +71,81 @@ def loader_table(document: dict[str, Any]) -> str:
     ]
     header = ["images/s", "uint8 batch", "hmtl is", "float32 batch", "hmtl is"]
     note = (
-        f"{document['cpu']}, {document['threads']} threads; {document['images']} JPEG files of"
-        f" {document['bytes_mean'] / 1000:.1f} kB ({document['source']}); {document['date']},"
-        f" commit {document['commit']}: `python -m benchmarks.bench_loader`."
+        f"{document['cpu']}, {_counted(document['threads'], 'thread')}; {data}; {_when(document)}:"
+        f" `python -m benchmarks.bench_{document['name']}`."
     )
     return f"{markdown(header, rows)}\n\n{note}"
+
+
+def _when(document: dict[str, Any]) -> str:
+    """Return date and commit, and how busy the machine was where that spoils the figures."""
+    share = document.get("busy_before", 0.0)
+    busy = f", on a machine that was {share:.0%} busy" if share > _BUSY else ""
+    return f"{document['date']}, commit {document['commit']}{busy}"
+
+
+def figures_table(
+    packed: dict[str, Any],
+    plain: dict[str, Any],
+    normalize: dict[str, Any],
+    threads: dict[str, Any],
+    memory: dict[str, Any],
+) -> str:
+    """Return the documents of the smaller benchmarks of the loader as one table."""
+    rows = [
+        *_packed_rows(packed),
+        *_plain_rows(plain),
+        *_normalize_rows(normalize),
+        *_thread_rows(threads),
+        *_memory_rows(memory),
+    ]
+    documents = (packed, plain, normalize, threads, memory)
+    busiest = max(documents, key=lambda document: document.get("busy_before", 0.0))
+    note = f"{packed['cpu']}; {_when(busiest)}: `python -m benchmarks.loader_figures`."
+    return f"{markdown(['', 'hmtl', 'beside', ''], rows)}\n\n{note}"
+
+
+def _packed_rows(document: dict[str, Any]) -> Iterator[list[str]]:
+    speeds = {result["side"]: result["images_per_s"]["uint8"] for result in document["results"]}
+    beside = f"the loose files: {speeds['loose']:,.0f}"
+    for codec, name in (("jpeg", "JPEG"), ("raw", "raw")):
+        ratio = _ratio(document["ratios"][f"{codec}/loose"])
+        yield [f"level 2, puzzle, packed as {name}", _per_s(speeds[codec]), beside, ratio]
+
+
+def _plain_rows(document: dict[str, Any]) -> Iterator[list[str]]:
+    speeds = {result["side"]: result["images_per_s"]["uint8"] for result in document["results"]}
+    for side, name in (("h5py_processes", "processes"), ("h5py_threads", "threads")):
+        beside = f"h5py in {name}: {speeds[side]:,.0f}"
+        ratio = _ratio(document["ratios"][f"hmtl/{side}"])
+        yield ["`none`, from LZF chunks", _per_s(speeds["hmtl"]), beside, ratio]
+
+
+def _normalize_rows(document: dict[str, Any]) -> Iterator[list[str]]:
+    times = {result["side"]: result["ms_per_image"] for result in document["results"]}
+    for kind in ("reused", "fresh"):
+        own, other = (f"{times[side][kind]:.3f} ms" for side in ("hmtl", "torch"))
+        ratio = _ratio(document["ratios"][kind])
+        yield [f"normalise into {kind} memory", own, f"torch's operators: {other}", ratio]
+
+
+def _thread_rows(document: dict[str, Any]) -> Iterator[list[str]]:
+    speeds = {result["side"]: result["images_per_s"]["hmtl"] for result in document["results"]}
+    beside = f"one thread: {speeds['1']:,.0f}"
+    yield ["two threads", _per_s(speeds["2"]), beside, _ratio(document["two_of_one"])]
+    kept = f"{document['python_keeps']:.0%} of its speed"
+    yield ["a Python loop beside one thread keeps", kept, "–", "–"]
+
+
+def _memory_rows(document: dict[str, Any]) -> Iterator[list[str]]:
+    for what, name in (("epochs", "epochs"), ("iterators", "iterators given up")):
+        found = document["memory"][what]
+        grown = f"{found['growth_bytes'] / 1e6:.1f} MB"
+        yield [f"memory grows over {found['count']:,} {name} by", grown, "–", "–"]
+    start = document["start"]
+    name = f"first batch of {start['samples']:,} samples, index cached"
+    imports = f"imports before: {start['import_s']:.1f} s"
+    yield [name, f"{start['first_batch_s']:.2f} s", imports, "–"]
 
 
 def chunks_table(document: dict[str, Any]) -> str:
@@ -108,26 +196,44 @@ def fill(text: str, marker: str, table: str) -> str:
     return f"{before}{start}\n{table}\n{end}{after}"
 
 
-_TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "loader-table": ("loader.json", loader_table),
-    "chunks-table": ("chunks.json", chunks_table),
-    "demo-table": ("demo.json", demo_table),
+_TABLES: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
+    "loader-table": (("loader",), loader_table),
+    "barlow-table": (("barlow",), barlow_table),
+    "figures-table": (("packed", "plain", "normalize", "threads", "memory"), figures_table),
+    "chunks-table": (("chunks",), chunks_table),
+    "demo-table": (("demo",), demo_table),
 }
 
 
 def rendered(root: Path) -> str:
     """Return the text that the README below `root` should have; raise TableError."""
     text = (root / README).read_text()
-    for marker, (name, render) in _TABLES.items():
-        path = RESULTS / name
+    for marker, (names, render) in _TABLES.items():
+        documents = [_document(root, RESULTS / f"{name}.json", marker) for name in names]
         try:
-            table = render(json.loads((root / path).read_text()))
-        except FileNotFoundError:
-            raise TableError(f"{path} is missing, the {marker} is rendered from it") from None
+            table = render(*documents)
         except (ValueError, KeyError, TypeError) as error:
-            raise TableError(f"{path} cannot be rendered: {error!r}") from error
+            listed = ", ".join(f"{name}.json" for name in names)
+            raise TableError(f"{listed} cannot be rendered: {error!r}") from error
         text = fill(text, marker, table)
     return text
+
+
+def _document(root: Path, path: Path, marker: str) -> Any:
+    try:
+        return json.loads((root / path).read_text())
+    except FileNotFoundError:
+        raise TableError(f"{path} is missing, the {marker} is rendered from it") from None
+    except ValueError as error:
+        raise TableError(f"{path} is not JSON: {error}") from error
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _per_s(images_per_s: float) -> str:
+    return f"{images_per_s:,.0f} images/s"
 
 
 def _speed(images_per_s: float | None) -> str:

@@ -1,9 +1,12 @@
-"""The README's tables, and the loader benchmark's checks and document."""
+"""The loader's benchmarks: what they check before they time, what they sum up, that they run."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,184 +17,105 @@ import torch
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.append(str(CHECKOUT))
 
-from benchmarks import table  # noqa: E402 — the checkout must be on the path
-from benchmarks.bench_loader import summarise  # noqa: E402
-from benchmarks.loader.checks import check_floats, check_side, untile  # noqa: E402
-from benchmarks.loader.files import open_tree, sample_paths  # noqa: E402
-from benchmarks.loader.hmtl_side import HmtlLoader  # noqa: E402
-from benchmarks.loader.torchvision_side import open_torchvision  # noqa: E402
-from benchmarks.loader.work import Faces, Work  # noqa: E402
+from benchmarks import bench_memory, bench_normalize, bench_plain, table  # noqa: E402 — see above
+from benchmarks.loader import chance, files, geometry, patches  # noqa: E402
+from benchmarks.loader.checks import check_floats, check_side, one_batch, untile  # noqa: E402
+from benchmarks.loader.compare import find_sides  # noqa: E402
+from benchmarks.loader.draws import Drawer  # noqa: E402
+from benchmarks.loader.hmtl_side import Decoding, HmtlLoader  # noqa: E402
+from benchmarks.loader.peers import Labels, NormalisedBatches  # noqa: E402
+from benchmarks.loader.work import Labelled, Open, Running, Work  # noqa: E402
+from benchmarks.machine import machine  # noqa: E402
+from benchmarks.timing import ratios, summarise, take_turns  # noqa: E402
 from hmtl import _core  # noqa: E402
-from hmtl.data import Augmentation, Dataset  # noqa: E402
+from hmtl.data import Augmentation, Dataset, open_dataset  # noqa: E402
 from hmtl.data.augmentation import resolve_augmentation  # noqa: E402
 from hmtl.synth import render_dataset  # noqa: E402
 
-LOADER: dict[str, Any] = {
-    "name": "loader",
-    "date": "2031-02-03",
-    "commit": "abc",
-    "cpu": "Z80",
-    "images": 520,
-    "source": "copies of 26 real images",
-    "bytes_mean": 22937,
-    "threads": 2,
-    "results": [
-        {"side": "decode", "images_per_s": {"uint8": 3400.4}},
-        {"side": "hmtl", "images_per_s": {"uint8": 3000.0, "float32": 2400.0}},
-        {"side": "torchvision", "images_per_s": {"uint8": 400.0, "float32": 300.0}},
-    ],
-    "ratios": {"hmtl/decode": 0.88, "hmtl/torchvision": 7.5},
-    "ratios_float32": {"hmtl/torchvision": 8.0},
-}
-LOADER_TABLE = """\
-| images/s | uint8 batch | hmtl is | float32 batch | hmtl is |
-| --- | ---: | ---: | ---: | ---: |
-| **hmtl** | 3,000 | – | 2,400 | – |
-| torchvision v2 + DataLoader | 400 | 7.50× | 300 | 8.00× |
-| decoding alone (libjpeg-turbo) | 3,400 | 0.88× | – | – |
+SIDES = ("hmtl", "torchvision", "albumentations")
+PROGRAMS = ("loader", "barlow", "packed", "plain", "normalize", "threads", "memory")
+LEVEL2 = Work(augmentation=resolve_augmentation("level2"), size=64)
+BARLOW = Work(augmentation=resolve_augmentation("barlow"), size=64, grid=1, views=2)
 
-Z80, 2 threads; 520 JPEG files of 22.9 kB (copies of 26 real images); 2031-02-03, commit abc: \
-`python -m benchmarks.bench_loader`."""
-
-DEMO: list[dict[str, Any]] = [
-    {"name": "SL", "mae": {"yaw": 9, "pitch": 7.126, "roll": 5.0, "mean": 7.04}, "geodesic": 12.3},
-    {
-        "name": "HMTL",
-        "mae": {"yaw": 9.5, "pitch": 7.0, "roll": 5.0, "mean": 7.1},
-        "geodesic": 12.0,
-        "puzzle_accuracy": 0.346,
-    },
-]
-DEMO_TABLE = """\
-| degrees | yaw | pitch | roll | mean | geodesic | tiles named right |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: |
-| SL | 9.00 | 7.13 | 5.00 | 7.04 | 12.30 | – |
-| HMTL | 9.50 | 7.00 | 5.00 | 7.10 | 12.00 | 35% |"""
-
-CHUNKS: dict[str, Any] = {
-    "date": "2031-02-03",
-    "cpu": "Z80",
-    "images": 320,
-    "lzf_ratio": 0.906,
-    "h5py": "3.16.0, HDF5 2.0.0",
-    "us_per_image": {
-        "lzf": 88.4,
-        "lzf_plain": 183.2,
-        "h5py": 368.6,
-        "h5py_rgb": 540,
-        "hmtl": 133.1,
-    },
-    "ratios": {"lzf/lzf_plain": 2.07, "lzf/h5py": 4.16, "hmtl/h5py_rgb": 4.03},
-}
-CHUNKS_TABLE = """\
-| one image | µs | hmtl is |
-| --- | ---: | ---: |
-| **hmtl**: read, expand, RGB | 133 | – |
-| h5py, its file kept open: the same | 540 | 4.03× |
-| expanding alone: hmtl's LZF | 88 | – |
-| expanding alone: byte by byte | 183 | 2.07× |
-
-Z80, one thread, h5py 3.16.0, HDF5 2.0.0; 320 images of 224 px packed to 0.91; 2031-02-03: \
-`python -m benchmarks.bench_chunks`."""
-
-README = """# x
-<!-- demo-table -->
-old
-<!-- /demo-table -->
-between
-<!-- loader-table -->
-<!-- /loader-table -->
-<!-- chunks-table -->
-<!-- /chunks-table -->
-after
-"""
+needs_albumentations = pytest.mark.skipif(
+    importlib.util.find_spec("albumentations") is None, reason="the extra bench is not installed"
+)
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A folder with a README and all results."""
-    results = tmp_path / table.RESULTS
-    results.mkdir(parents=True)
-    (results / "loader.json").write_text(json.dumps(LOADER))
-    (results / "chunks.json").write_text(json.dumps(CHUNKS))
-    (results / "demo.json").write_text(json.dumps(DEMO))
-    (tmp_path / "README.md").write_text(README)
-    return tmp_path
+def opened(side: str) -> Open:
+    sides, _ = find_sides()
+    if side not in sides:
+        pytest.skip("the extra bench is not installed")
+    return sides[side]
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Six rendered heads."""
+def heads(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Six rendered heads, JPEG files."""
     root = tmp_path_factory.mktemp("heads")
     render_dataset(root, layout="300w-lp", count=6, subjects=3, seed=0, size=160, workers=1)
-    return open_tree(root, 6)
+    return files.open_tree(root, 6)
 
 
-def test_loader_table_shows_speeds_and_ratios() -> None:
-    assert table.loader_table(LOADER) == LOADER_TABLE
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Eight cuts of rendered heads, in two HDF5 files."""
+    root = tmp_path_factory.mktemp("rows")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HMTL_DATA", raising=False)
+        patches.write_patches(root, 8, subjects=2)
+    return patches.open_patches(root)
 
 
-def test_chunks_table_shows_times_and_ratios() -> None:
-    assert table.chunks_table(CHUNKS) == CHUNKS_TABLE
+@pytest.fixture(scope="module")
+def ramps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
+    root = tmp_path_factory.mktemp("ramps")
+    files.write_ramps(root / "jpeg")
+    patches.write_ramps(root / "hdf5")
+    return {
+        "level2": open_dataset(root / "jpeg"),
+        "barlow": patches.open_patches(root / "hdf5"),
+    }
 
 
-def test_demo_table_shows_errors_and_the_puzzle() -> None:
-    assert table.demo_table(DEMO) == DEMO_TABLE
-
-
-def test_tables_replace_what_stands_between_their_markers(checkout: Path) -> None:
-    assert table.main([], root=checkout) == 0
-    expected = README.replace("old", DEMO_TABLE)
-    for name, text in (("loader", LOADER_TABLE), ("chunks", CHUNKS_TABLE)):
-        start = f"<!-- {name}-table -->\n"
-        expected = expected.replace(start, f"{start}{text}\n")
-    assert (checkout / "README.md").read_text() == expected
-
-
-def test_check_fails_until_the_tables_are_written(
-    checkout: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert table.main(["--check"], root=checkout) == 1
-    assert "README.md is out of date" in capsys.readouterr().err
-    assert (checkout / "README.md").read_text() == README
-    table.main([], root=checkout)
-    assert table.main(["--check"], root=checkout) == 0
-
-
-@pytest.mark.parametrize("text", ["", README + README, README.replace("<!-- /demo", "<!-- demo")])
-def test_markers_must_stand_once_and_in_order(text: str) -> None:
-    with pytest.raises(table.TableError, match=r"README\.md must hold <!-- demo-table -->"):
-        table.fill(text, "demo-table", DEMO_TABLE)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(None, "loader.json is missing"), ("{}", "loader.json cannot be rendered: KeyError")],
-)
-def test_a_bad_result_is_named(
-    checkout: Path, capsys: pytest.CaptureFixture[str], content: str | None, message: str
-) -> None:
-    path = checkout / table.RESULTS / "loader.json"
-    path.unlink()
-    if content is not None:
-        path.write_text(content)
-    assert table.main([], root=checkout) == 1
-    assert message in capsys.readouterr().err
+def drawer(dataset: Dataset, open_side: Open, work: Work, draws: int = 96) -> Drawer:
+    return Drawer(name="side", open_side=open_side, dataset=dataset, work=work, draws=draws)
 
 
 def test_summary_has_medians_and_what_hmtl_is_of_each_side() -> None:
-    summary = summarise(
-        {
-            "decode": [{"uint8": 40.0}, {"uint8": 20.0}, {"uint8": 25.0}],
-            "hmtl": [{"uint8": speed, "float32": 2 * speed} for speed in (10.0, 30.0, 20.0)],
-            "torchvision": [{"uint8": 5.0, "float32": 5.0}] * 3,
-        }
-    )
-    assert summary["ratios"] == {"hmtl/decode": 0.8, "hmtl/torchvision": 4.0}
-    assert summary["ratios_float32"] == {"hmtl/torchvision": 8.0}
-    assert [result["side"] for result in summary["results"]] == ["decode", "hmtl", "torchvision"]
-    assert summary["results"][1]["images_per_s"] == {"uint8": 20.0, "float32": 40.0}
-    assert len(summary["results"][1]["runs"]) == 3
+    runs = {
+        "decode": [{"uint8": 40.0}, {"uint8": 20.0}, {"uint8": 25.0}],
+        "hmtl": [{"uint8": speed, "float32": 2 * speed} for speed in (10.0, 30.0, 20.0)],
+        "torchvision": [{"uint8": 5.0, "float32": 5.0}] * 3,
+    }
+    results = summarise(runs, "images_per_s")
+    assert ratios(runs, "hmtl", "uint8") == {"hmtl/decode": 0.8, "hmtl/torchvision": 4.0}
+    assert ratios(runs, "hmtl", "float32") == {"hmtl/torchvision": 8.0}
+    assert [result["side"] for result in results] == ["decode", "hmtl", "torchvision"]
+    assert results[1]["images_per_s"] == {"uint8": 20.0, "float32": 40.0}
+    assert len(results[1]["runs"]) == 3
+
+
+def test_sides_take_turns() -> None:
+    order: list[str] = []
+
+    def measure(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    sides = {
+        "a": {"x": lambda: measure("ax"), "y": lambda: measure("ay")},
+        "b": {"x": lambda: measure("bx")},
+    }
+    runs = take_turns(sides, 2)
+    assert order == ["ax", "ay", "bx"] * 2
+    assert runs == {"a": [{"x": 1, "y": 2}, {"x": 4, "y": 5}], "b": [{"x": 3}, {"x": 6}]}
+
+
+def test_the_machine_is_named_with_how_busy_it_was() -> None:
+    about = machine()
+    assert {"date", "commit", "cpu", "cores", "load_before", "busy_before"} == about.keys()
+    assert 0 <= about["busy_before"] <= 1
 
 
 def test_untile_inverts_the_puzzle() -> None:
@@ -204,62 +128,252 @@ def test_untile_inverts_the_puzzle() -> None:
     assert np.array_equal(untiled[known], canvas[known])
 
 
-@pytest.mark.parametrize("open_side", [HmtlLoader, open_torchvision])
-def test_sides_pass_their_checks(dataset: Dataset, open_side: Any) -> None:
-    work = Work(augmentation=resolve_augmentation("level2"), size=64)
-    name = "hmtl" if open_side is HmtlLoader else "torchvision"
-    check_side(name, open_side, dataset, work)
-    check_floats(
-        name, open_side, dataset, Work(augmentation=work.augmentation, size=64, floats=True)
-    )
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("job", ["level2", "barlow"])
+def test_sides_show_the_right_pictures(heads: Dataset, rows: Dataset, side: str, job: str) -> None:
+    dataset, work = (heads, LEVEL2) if job == "level2" else (rows, BARLOW)
+    check_side(side, opened(side), dataset, work)
+    check_floats(side, opened(side), dataset, replace(work, floats=True))
 
 
-@pytest.mark.parametrize("fault", ["pixels", "pose", "permutation", "size"])
-def test_checks_find_a_wrong_side(dataset: Dataset, fault: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("job", ["level2", "barlow"])
+def test_sides_draw_what_they_are_asked_to(
+    heads: Dataset, rows: Dataset, ramps: dict[str, Dataset], side: str, job: str
+) -> None:
+    dataset, work = (heads, LEVEL2) if job == "level2" else (rows, BARLOW)
+    photos, slopes = (drawer(data, opened(side), work) for data in (dataset, ramps[job]))
+    chance.check_chance(photos, slopes, work.augmentation)
+
+
+@pytest.mark.parametrize("fault", ["pixels", "pose", "permutation", "size", "views"])
+def test_checks_find_a_wrong_side(heads: Dataset, fault: str) -> None:
     class Wrong(HmtlLoader):
-        def __iter__(self) -> Any:
-            for images, pose, permutation in super().__iter__():
+        def __iter__(self) -> Iterator[Labelled]:
+            for (images,), pose, permutation in super().__iter__():
                 yield {
-                    "pixels": (images.flip(3), pose, permutation),
-                    "pose": (images, -pose, permutation),
-                    "permutation": (images, pose, permutation.roll(1, dims=1)),
-                    "size": (images[..., 1:], pose, permutation),
+                    "pixels": Labelled((images.flip(3),), pose, permutation),
+                    "pose": Labelled((images,), -pose, permutation),
+                    "permutation": Labelled((images,), pose, permutation.roll(1, dims=1)),
+                    "size": Labelled((images[..., 1:],), pose, permutation),
+                    "views": Labelled((images, images), pose, permutation),
                 }[fault]
 
     with pytest.raises(RuntimeError, match="hmtl"):
-        check_side("hmtl", Wrong, dataset, Work(augmentation=Augmentation(), size=64))
+        check_side("hmtl", Wrong, heads, Work(augmentation=Augmentation(), size=64))
 
 
-def test_peers_crop_the_square_of_the_evaluation_without_augmentation(dataset: Dataset) -> None:
-    faces = Faces.of(dataset)
-    assert faces.paths == sample_paths(dataset)
-    for index, (x0, y0, x1, y1) in enumerate(dataset.box.tolist()):
-        left, top, right, bottom = faces.draw_crop(index, Augmentation())
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"turn": 0.5}, "a turn by"),
+        ({"area": (0.6, 1.0)}, "area"),
+        ({"aspect": (1.0, 1.0)}, "width over height"),
+        ({"off_centre": 0.0}, "place from left to right"),
+        ({"brightness": (0.8, 1.2)}, "brightness"),
+        ({"contrast": (1.0, 1.0)}, "contrast"),
+        ({"saturation": (1.0, 1.1)}, "saturation"),
+        ({"hue": (0.0, 0.0)}, "hue"),
+        ({"color": 0.4}, "colour must come with probability 0.8"),
+        ({"grey": 0.0}, "grey must come with probability 0.3"),
+        ({"blur_or_down_scale": 0.0}, "blur or down-scale must come with probability 0.2"),
+        ({"blur_or_down_scale": 0.0, "blur": 0.2}, "blur among blur or down-scale"),
+        ({"noise": 0.5}, "noise must come with probability 1"),
+        ({"noise_deviation": (0.04, 0.04)}, "noise must be 0 ± 12.75"),
+        ({"cutout": 0.7}, "cutout must come with probability 1"),
+        ({"cutout_area": (0.01, 0.05)}, "the cutout's area"),
+    ],
+)
+def test_a_side_that_does_less_is_found(
+    rows: Dataset, ramps: dict[str, Dataset], change: dict[str, Any], message: str
+) -> None:
+    def lazy(dataset: Dataset, work: Work, running: Running) -> HmtlLoader:
+        # Only what is asked for is done otherwise: one stage is looked at after the other.
+        asked, nothing = work.augmentation, Augmentation()
+        if any(getattr(asked, stage) != getattr(nothing, stage) for stage in change):
+            asked = replace(asked, **change)
+        return HmtlLoader(dataset, replace(work, augmentation=asked), running)
+
+    photos, slopes = (
+        drawer(dataset, lazy, BARLOW, draws=256) for dataset in (rows, ramps["barlow"])
+    )
+    with pytest.raises(RuntimeError, match=message):
+        chance.check_chance(photos, slopes, BARLOW.augmentation)
+
+
+def test_noise_that_repeats_is_found(rows: Dataset) -> None:
+    class Grey(HmtlLoader):
+        """All channels get the same noise."""
+
+        def __init__(self, dataset: Dataset, work: Work, running: Running) -> None:
+            super().__init__(dataset, replace(work, augmentation=Augmentation()), running)
+            self.deviation = 255 * work.augmentation.noise_deviation[0]
+
+        def __iter__(self) -> Iterator[Labelled]:
+            for (images,), pose, permutation in super().__iter__():
+                noise = self.deviation * torch.randn(len(images), 1, *images.shape[2:])
+                noisy = (images + noise).round().clamp(0, 255).to(torch.uint8)
+                yield Labelled((noisy,), pose, permutation)
+
+    work = replace(BARLOW, views=1, augmentation=replace(BARLOW.augmentation, noise=1.0))
+    noise_only = Augmentation(noise=1.0, noise_deviation=BARLOW.augmentation.noise_deviation)
+    with pytest.raises(RuntimeError, match="noise of neighbouring channels"):
+        chance._check_noise(drawer(rows, Grey, work), noise_only)
+
+
+def test_blur_is_the_kernel_in_both_directions() -> None:
+    dot = np.zeros((1, 9, 9, 3), dtype=np.float32)
+    dot[0, 4, 4] = 256
+    spread = chance.blur(dot)[0, ..., 0]
+    line = np.array([0, 0, 1, 4, 6, 4, 1, 0, 0])
+    assert np.array_equal(spread, np.outer(line, line))
+
+
+def test_simulated_crops_keep_to_their_square() -> None:
+    augmentation = BARLOW.augmentation
+    crops = geometry.simulated_crops(augmentation)
+    low, high = np.log(augmentation.aspect)
+    assert augmentation.area[0] <= crops["area"].min() <= crops["area"].max() <= 1.0001
+    aspect = crops["logarithm of width over height"]
+    assert low <= aspect.min() <= aspect.max() <= high
+    for place in ("place from left to right", "place from top to bottom"):
+        assert -1e-6 <= crops[place].min() <= crops[place].max() <= 1 + 1e-6
+        assert crops[place].std() == pytest.approx(12**-0.5, abs=0.01)
+
+
+def test_peers_crop_the_square_of_the_evaluation_without_augmentation(heads: Dataset) -> None:
+    labels = Labels.of(heads)
+    for index, (x0, y0, x1, y1) in enumerate(heads.box.tolist()):
+        left, top, right, bottom = labels.draw_crop(index, Augmentation())
         assert right - left == bottom - top == min(x1 - x0, y1 - y0)
         assert abs((left + right) / 2 - (x0 + x1) / 2) <= 0.5
         assert abs((top + bottom) / 2 - (y0 + y1) / 2) <= 0.5
 
 
-@pytest.mark.slow
-def test_bench_loader_prints_one_document(tmp_path: Path) -> None:
-    options = ("--images", "30", "--repeats", "1", "--threads", "1", "--seconds", "0")
-    environment = {key: value for key, value in os.environ.items() if key != "HMTL_DATA"}
-    copy = tmp_path / "loader.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench_loader", *options, "--json", copy],
+def test_floats_by_batch_are_the_normalised_pixels(heads: Dataset) -> None:
+    work = Work(augmentation=Augmentation(), size=32, grid=1)
+    pixels = one_batch(HmtlLoader, heads, work)
+    expected = one_batch(HmtlLoader, heads, replace(work, floats=True)).views[0]
+    batches = NormalisedBatches([pixels, pixels])
+    first, second = (batch.views[0] for batch in batches)
+    assert torch.allclose(first, expected, atol=1e-5)
+    assert first.data_ptr() == second.data_ptr()
+
+
+def test_decoding_alone_decodes_all_samples_of_any_codec(heads: Dataset, rows: Dataset) -> None:
+    for dataset in (heads, rows):
+        assert Decoding(dataset, 2).images_per_s(0.0) > 0
+    shorter = heads.extent.copy()
+    shorter["size"] //= 2
+    with pytest.raises(_core.DecodeError, match="truncated"):
+        Decoding(replace(heads, extent=shorter), 1).images_per_s(0.0)
+
+
+def test_all_ways_to_read_rows_give_the_pixels_of_the_file(rows: Dataset) -> None:
+    work = Work(augmentation=Augmentation(), grid=1)
+    bench_plain.check(rows, work)
+    running = Running(batch_size=3, threads=1)
+    for open_side in bench_plain.SIDES.values():
+        batches = list(open_side(rows, work, running))
+        assert [len(batch.pose) for batch in batches] == [3, 3]
+
+
+def test_both_ways_to_normalise_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.arange(192, dtype=torch.uint8).view(1, 3, 8, 8)
+    images = images.contiguous(memory_format=torch.channels_last)
+    sides = bench_normalize.SIDES
+    bench_normalize.check(images)
+    for name, side in sides.items():
+        wrong = {name: lambda images, out, side=side: side(images, out) * 1.01}
+        monkeypatch.setattr(bench_normalize, "SIDES", sides | wrong)
+        with pytest.raises(RuntimeError, match=name):
+            bench_normalize.check(images)
+
+
+def test_growth_is_counted_once_buffers_are_there() -> None:
+    resident = [100, *[500] * 10, *[510] * 8, 505]
+    assert bench_memory.growth(resident) == {
+        "count": 20,
+        "settled_bytes": 500,
+        "peak_bytes": 510,
+        "growth_bytes": 10,
+    }
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What HMTL_DATA may name: a few rendered heads, so that no benchmark renders its own."""
+    root = tmp_path_factory.mktemp("pictures")
+    render_dataset(
+        root / "300W_LP", layout="300w-lp", count=4, subjects=2, seed=0, size=450, workers=1
+    )
+    return root
+
+
+def figures(*arguments: object, data: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.loader_figures", *map(str, arguments)],
         cwd=CHECKOUT,
-        env=environment,
+        env=os.environ | ({"HMTL_DATA": str(data)} if data else {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@needs_albumentations
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_benchmark_runs_and_writes_one_document(
+    tmp_path: Path, pictures: Path, program: str
+) -> None:
+    done = figures(program, "--quick", "--out", tmp_path, data=pictures)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    document = json.loads((tmp_path / f"{program}.json").read_text())
+    assert json.loads(done.stdout) == document
+    assert document["name"] == program
+    assert {"date", "commit", "cpu", "cores", "load_before"} <= document.keys()
+    for result in document.get("results", []):
+        (unit,) = {"images_per_s", "ms_per_image"} & result.keys()
+        assert all(figure > 0 for figure in result[unit].values())
+    if program in ("loader", "barlow"):
+        check_comparison(program, document)
+
+
+def check_comparison(program: str, document: dict[str, Any]) -> None:
+    sides = {result["side"] for result in document["results"]}
+    limit = {"loader": "decode", "barlow": "expand"}[program]
+    assert sides | set(document["missing"]) == {limit, *SIDES}
+    assert document["ratios"].keys() == {f"hmtl/{side}" for side in sides - {"hmtl"}}
+    assert document["ratios_float32"].keys() == {f"hmtl/{side}" for side in sides - {"hmtl", limit}}
+    render = {"loader": table.loader_table, "barlow": table.barlow_table}[program]
+    assert "**hmtl**" in render(document)
+
+
+@pytest.mark.slow
+def test_the_sides_there_are_suffice(tmp_path: Path, pictures: Path) -> None:
+    # A module that cannot be imported, as where the extra is not installed.
+    (tmp_path / "albumentations.py").write_text("raise ImportError('no albumentations')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.bench_loader", "--quick"],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "HMTL_DATA": str(pictures)},
         capture_output=True,
         text=True,
         check=True,
     )
     document = json.loads(done.stdout)
-    assert done.stdout.count("\n") == 1
-    assert json.loads(copy.read_text()) == document
-    assert (document["images"], document["threads"]) == (30, 1)
-    assert document["source"] == "rendered heads"
-    sides = {result["side"] for result in document["results"]}
-    assert sides | set(document["missing"]) == {"decode", "hmtl", "torchvision", "albumentations"}
-    assert {f"hmtl/{side}" for side in sides - {"hmtl"}} == document["ratios"].keys()
-    assert "**hmtl**" in table.loader_table(document)
-    assert torch.tensor([r["images_per_s"]["uint8"] for r in document["results"]]).gt(0).all()
+    assert document["missing"] == ["albumentations"]
+    assert "albumentations is left out: no albumentations" in done.stderr
+    assert document["source"] == "copies of 4 real images"
+
+
+def test_unknown_figures_are_refused_and_failures_named(tmp_path: Path) -> None:
+    done = figures("speed")
+    assert done.returncode == 2
+    assert "unknown: speed" in done.stderr
+    done = figures("normalize", "--quick", "--out", tmp_path / "nowhere")
+    assert done.returncode == 1
+    assert "failed: normalize" in done.stderr

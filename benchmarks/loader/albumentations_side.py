@@ -1,17 +1,18 @@
 """The job as a user of albumentations and OpenCV writes it, for a DataLoader with workers."""
 
 import os
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
 
+from benchmarks.loader.peers import Crop, PeerSamples, Pixels, data_loader
 from benchmarks.loader.work import (
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
     MEAN_COLOR,
-    Faces,
     Labelled,
     Running,
     Work,
@@ -24,35 +25,37 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations as A
 import cv2
 
-Pixels = npt.NDArray[np.uint8]
 
-
-class AlbumentationsFaces(torch.utils.data.Dataset[Labelled]):
+class Albumentations:
     """OpenCV decodes, crops and resizes; albumentations does what is drawn."""
 
-    def __init__(self, dataset: Dataset, work: Work) -> None:
-        self.faces = Faces.of(dataset)
-        self.work = work
-        self.before_tiling = A.Compose(_before_tiling(work.augmentation, work.canvas))
-        self.after_tiling = A.Compose(_after_tiling(work.augmentation, floats=work.floats))
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._before_tiling = A.Compose(_before_tiling(work.augmentation, work.canvas))
+        self._after_tiling = A.Compose(_after_tiling(work.augmentation, floats=work.floats))
 
-    def __len__(self) -> int:
-        return len(self.faces.paths)
+    def read_file(self, path: str) -> Pixels:
+        """Return the pixels (H, W, 3), blue first."""
+        return cv2.imread(path, cv2.IMREAD_COLOR)
 
-    def __getitem__(self, index: int) -> Labelled:
-        picture = cv2.imread(self.faces.paths[index], cv2.IMREAD_COLOR)
-        crop = self.faces.draw_crop(index, self.work.augmentation)
+    def from_bgr(self, rows: Pixels) -> Pixels:
+        return rows
+
+    def turned(self, picture: Pixels, quarters: int) -> Pixels:
+        return np.ascontiguousarray(np.rot90(picture, quarters))
+
+    def view(self, picture: Pixels, crop: Crop) -> tuple[Tensor, Tensor]:
         face = cv2.cvtColor(_crop(picture, crop), cv2.COLOR_BGR2RGB)
-        image = self.before_tiling(image=face)["image"]
-        permutation = np.random.permutation(self.work.grid**2)  # noqa: NPY002 — seeded by worker
-        image = _move_tiles(image, permutation, self.work.grid)
-        image = image[: self.work.size, : self.work.size]
-        tensor = self.after_tiling(image=image)["image"]
-        return tensor, self.faces.pose[index], torch.from_numpy(permutation)
+        image = self._before_tiling(image=face)["image"]
+        grid, size = self._work.grid, self._work.size
+        permutation = np.random.permutation(grid**2)  # noqa: NPY002 — seeded by worker
+        if grid > 1:
+            image = _move_tiles(image, permutation, grid)[:size, :size]
+        return self._after_tiling(image=image)["image"], torch.from_numpy(permutation)
 
 
-def _crop(picture: Pixels, crop: tuple[int, int, int, int]) -> Pixels:
-    """Return the crop (x0, y0, x1, y1), black where it leaves the picture."""
+def _crop(picture: Pixels, crop: Crop) -> Pixels:
+    """Return the crop, black where it leaves the picture."""
     x0, y0, x1, y1 = crop
     height, width = picture.shape[:2]
     inside = picture[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
@@ -65,26 +68,48 @@ def _crop(picture: Pixels, crop: tuple[int, int, int, int]) -> Pixels:
 def _before_tiling(augmentation: Augmentation, canvas: int) -> list[A.BasicTransform]:
     # Its own default, which is not antialiased and so does less than the other sides.
     stages: list[A.BasicTransform] = [A.Resize(canvas, canvas, interpolation=cv2.INTER_LINEAR)]
-    if augmentation.contrast != (1.0, 1.0):
-        low, high = augmentation.contrast
-        stages.append(
-            A.RandomBrightnessContrast(
-                brightness_limit=(0.0, 0.0), contrast_limit=(low - 1.0, high - 1.0), p=1.0
-            )
-        )
+    stages += _color(augmentation)
+    blur = {"blur_limit": (5, 5), "sigma_limit": (1.0, 1.0)}
+    down_scale = {
+        "scale_range": augmentation.down_scale_to,
+        "interpolation_pair": {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
+    }
     if augmentation.blur:
-        stages.append(
-            A.GaussianBlur(blur_limit=(5, 5), sigma_limit=(1.0, 1.0), p=augmentation.blur)
-        )
+        stages.append(A.GaussianBlur(**blur, p=augmentation.blur))
     if augmentation.down_scale:
-        ways = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
-        stages.append(
-            A.Downscale(
-                scale_range=augmentation.down_scale_to,
-                interpolation_pair=ways,
-                p=augmentation.down_scale,
-            )
+        stages.append(A.Downscale(**down_scale, p=augmentation.down_scale))
+    if augmentation.blur_or_down_scale:
+        both = [A.GaussianBlur(**blur, p=1.0), A.Downscale(**down_scale, p=1.0)]
+        stages.append(A.OneOf(both, p=augmentation.blur_or_down_scale))
+    if augmentation.noise:
+        stages.append(A.GaussNoise(augmentation.noise_deviation, p=augmentation.noise))
+    return stages
+
+
+def _color(augmentation: Augmentation) -> list[A.BasicTransform]:
+    stages: list[A.BasicTransform] = []
+    unchanged = Augmentation()
+    low, high = augmentation.contrast
+    names = ("brightness", "saturation", "hue")
+    if any(getattr(augmentation, name) != getattr(unchanged, name) for name in names):
+        jitter = A.ColorJitter(
+            brightness=augmentation.brightness,
+            contrast=augmentation.contrast,
+            saturation=augmentation.saturation,
+            hue=(augmentation.hue[0] / 360, augmentation.hue[1] / 360),
+            p=augmentation.color,
         )
+        stages.append(jitter)
+    elif augmentation.contrast != unchanged.contrast:
+        # Faster than ColorJitter.
+        contrast = A.RandomBrightnessContrast(
+            brightness_limit=(0.0, 0.0),
+            contrast_limit=(low - 1.0, high - 1.0),
+            p=augmentation.color,
+        )
+        stages.append(contrast)
+    if augmentation.grey:
+        stages.append(A.ToGray(p=augmentation.grey))
     return stages
 
 
@@ -123,14 +148,6 @@ def _one_thread(_worker: int) -> None:
     cv2.setNumThreads(0)
 
 
-def open_albumentations(dataset: Dataset, work: Work, running: Running) -> DataLoader[Labelled]:
+def open_albumentations(dataset: Dataset, work: Work, running: Running) -> Iterable[Labelled]:
     """Return the DataLoader."""
-    return DataLoader(
-        AlbumentationsFaces(dataset, work),
-        batch_size=running.batch_size,
-        shuffle=running.shuffle,
-        num_workers=running.threads,
-        persistent_workers=True,
-        drop_last=running.shuffle,
-        worker_init_fn=_one_thread,
-    )
+    return data_loader(PeerSamples(dataset, work, Albumentations(work)), running, _one_thread)

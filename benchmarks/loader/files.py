@@ -5,6 +5,10 @@ import shutil
 from itertools import cycle, islice
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
 from hmtl.data import Dataset, open_dataset
 from hmtl.synth import render_dataset
 
@@ -31,6 +35,25 @@ def write_tree(root: Path, images: int) -> str:
         for suffix in (".jpg", ".mat"):
             shutil.copyfile(source.with_suffix(suffix), copy.with_suffix(suffix))
     return f"copies of {len(pairs)} real images"
+
+
+def write_ramps(root: Path, images: int = 4) -> None:
+    """Write JPEG files whose red is the column and whose green is the row, and their boxes."""
+    root.mkdir(parents=True)
+    rows = ["path,x0,y0,x1,y1,yaw,pitch,roll"]
+    for number in range(images):
+        name = f"{number}.jpg"
+        Image.fromarray(ramps(SIDE_PX)).save(root / name, quality=98, subsampling=0)
+        rows.append(f"{name},0,0,{SIDE_PX},{SIDE_PX},0,0,0")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+
+
+def ramps(side: int) -> npt.NDArray[np.uint8]:
+    """Return a picture (H, H, 3), red from 0 to 255 by column and green by row."""
+    ramp = np.linspace(0, 255, side)
+    picture = np.full((side, side, 3), 128.0)
+    picture[..., 0], picture[..., 1] = ramp, ramp[:, None]
+    return np.rint(picture).astype(np.uint8)
 
 
 def open_tree(root: Path, images: int) -> Dataset:

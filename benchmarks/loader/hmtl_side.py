@@ -1,18 +1,14 @@
 """The job with this project's own Loader, and the limit under it: decoding alone."""
 
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from benchmarks.loader.files import sample_paths
 from benchmarks.loader.work import Labelled, Running, Work
 from hmtl import _core
-from hmtl.data import Dataset, Loader
-
-_JPEG = 0
+from hmtl.bench.limits import decoding_speed
+from hmtl.data import Dataset, Loader, normalize
 
 
 class HmtlLoader:
@@ -20,6 +16,7 @@ class HmtlLoader:
 
     def __init__(self, dataset: Dataset, work: Work, running: Running) -> None:
         self._floats = work.floats
+        self._memory: list[Tensor] = []
         self._loader = Loader(
             dataset,
             batch_size=running.batch_size,
@@ -27,6 +24,7 @@ class HmtlLoader:
             augmentation=work.augmentation,
             pretext="puzzle" if work.grid > 1 else "none",
             grid=work.grid,
+            views=work.views,
             shuffle=running.shuffle,
             drop_last=running.shuffle,
             num_threads=running.threads,
@@ -34,34 +32,34 @@ class HmtlLoader:
 
     def __iter__(self) -> Iterator[Labelled]:
         for batch in self._loader:
-            images = batch.normalized() if self._floats else batch.images
-            whole = torch.zeros((len(batch), 1), dtype=torch.int64)
-            yield images, batch.pose, whole if batch.permutation is None else batch.permutation
+            views = self._normalised(batch.views) if self._floats else batch.views
+            if batch.permutation is None:
+                permutation = torch.zeros((len(batch), 1), dtype=torch.int64)
+            else:
+                permutation = batch.permutation.view(len(batch), len(views), -1)[:, 0]
+            yield Labelled(views, batch.pose, permutation)
+
+    def _normalised(self, views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the views as floats, in memory that is used again."""
+        if not self._memory or self._memory[0].shape != views[0].shape:
+            self._memory = [torch.empty_like(view, dtype=torch.float32) for view in views]
+        pairs = zip(views, self._memory, strict=True)
+        return tuple(normalize(view, out=floats) for view, floats in pairs)
 
 
 class Decoding:
-    """libjpeg-turbo alone: every file, whole, from memory to RGB, and nothing is kept.
+    """The decoder alone: whole samples, from memory, into a buffer that is used again.
 
-    Each call allocates its picture and copies it into an array, which a decoder with a buffer of
-    its own is spared.
+    Of JPEG files it is libjpeg-turbo, to RGB; of LZF chunks what expands them and makes them RGB.
+    Every thread decodes all samples; nothing is allocated or copied in between.
     """
 
     def __init__(self, dataset: Dataset, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads)
-        encoded = [Path(path).read_bytes() for path in sample_paths(dataset)]
-        # A share per thread: handing over single images would cost Python more than it should.
-        self._shares = [encoded[first::threads] for first in range(threads)]
+        self._threads = threads
+        self._extent = dataset.extent
+        paths = dataset.paths()
+        extents = (dataset.extent[row : row + 1] for row in range(len(dataset)))
+        self._encoded = [_core.read_extent(paths, extent) for extent in extents]
 
     def images_per_s(self, seconds: float) -> float:
-        """Return the speed over whole passes that take at least so long."""
-        start = time.perf_counter()
-        count = 0
-        while (elapsed := time.perf_counter() - start) < seconds or not count:
-            count += sum(self._pool.map(_decode_all, self._shares))
-        return count / elapsed
-
-
-def _decode_all(share: list[bytes]) -> int:
-    for encoded in share:
-        _core.decode(encoded, _JPEG, "benchmark")
-    return len(share)
+        return decoding_speed(self._encoded, self._extent, self._threads, seconds)
