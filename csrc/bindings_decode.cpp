@@ -209,11 +209,15 @@ py::bytes bind_lzf(const py::bytes& data, std::size_t size) {
   return py::bytes(reinterpret_cast<const char*>(out.data()), size);
 }
 
-template <std::uint32_t (*Sum)(const std::uint8_t*, std::size_t)>
-std::uint32_t bind_crc32(const py::bytes& data) {
+std::uint32_t bind_crc32(const py::bytes& data, bool use_wide) {
   const Encoded sample = encoded(data, 0, "data", 0, 0);
   py::gil_scoped_release nogil;
-  return Sum(sample.bytes, sample.size);
+  return crc32(sample.bytes, sample.size, use_wide);
+}
+
+std::uint32_t bind_crc32_plain(const py::bytes& data) {
+  const Encoded sample = encoded(data, 0, "data", 0, 0);
+  return crc32_plain(sample.bytes, sample.size);
 }
 
 }  // namespace
@@ -240,8 +244,9 @@ void bind_decode(py::module_& m) {
         "Expand one LZF stream to so many bytes.");
   m.def("lzf_decode_plain", &bind_lzf<lzf_decode_plain>, py::arg("data"), py::arg("size"),
         "The same, byte by byte.");
-  m.def("crc32", &bind_crc32<crc32>, py::arg("data"), "CRC-32 as zlib has it.");
-  m.def("crc32_plain", &bind_crc32<crc32_plain>, py::arg("data"), "The same, by zlib.");
+  m.def("crc32", &bind_crc32, py::arg("data"), py::arg("use_wide") = true,
+        "CRC-32 as zlib has it.");
+  m.def("crc32_plain", &bind_crc32_plain, py::arg("data"), "The same, by zlib.");
 }
 
 }  // namespace hmtl

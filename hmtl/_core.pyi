@@ -150,8 +150,8 @@ def lzf_decode(data: bytes, size: int) -> bytes:
 def lzf_decode_plain(data: bytes, size: int) -> bytes:
     """Do the same byte by byte."""
 
-def crc32(data: bytes) -> int:
-    """Return the CRC-32 of zlib."""
+def crc32(data: bytes, use_wide: bool = True) -> int:
+    """Return the CRC-32 of zlib; `use_wide` allows AVX-512."""
 
 def crc32_plain(data: bytes) -> int:
     """Do the same by zlib itself."""

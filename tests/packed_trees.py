@@ -39,8 +39,8 @@ def write_photos(
 
 
 def packed(root: Path, source: Dataset, **options: Any) -> Dataset:
-    """Pack a dataset into `root` and open it."""
-    pack(source, root, **options)
+    """Pack a dataset into `root`, as JPEG of quality 95 unless told otherwise, and open it."""
+    pack(source, root, **({"quality": 95} | options))
     return open_dataset(root)
 
 
