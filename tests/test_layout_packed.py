@@ -20,7 +20,7 @@ from hmtl.cli.main import run
 from hmtl.data import Dataset, Loader, concat, open_dataset
 from hmtl.data.check import Report, check_dataset
 from hmtl.data.packing import tar
-from hmtl.data.packing.own_index import INDEX
+from hmtl.data.packing.own_index import INDEX, read_own_index
 from hmtl.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -78,6 +78,10 @@ def test_other_bytes_are_another_data_set(tmp_path: Path, source: Dataset, store
         packed(tmp_path / "c", source.subset(range(7)), shard_bytes=14_000).fingerprint,
     }
     assert len(prints) == 4
+    found = read_own_index(tmp_path / "out")
+    assert found.fingerprint == stored.fingerprint
+    assert found._replace(crcs=found.crcs ^ 1).fingerprint != stored.fingerprint
+    assert found._replace(sizes=found.sizes + 1).fingerprint != stored.fingerprint
 
 
 def test_samples_are_chosen_by_the_names_of_the_source(tmp_path: Path, stored: Dataset) -> None:

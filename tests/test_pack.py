@@ -1,5 +1,6 @@
 """Packing: what is stored, that it renders as the source does, and that nothing half is left."""
 
+import fcntl
 import io
 import itertools
 import json
@@ -465,6 +466,22 @@ def test_two_processes_cannot_pack_into_one_place(
     finally:
         process.kill()
         process.communicate()
+
+
+def test_who_gets_the_lock_of_a_finished_folder_does_not_write_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_photos(tmp_path / "photos", count=1)
+    real = fcntl.flock
+
+    def finished_meanwhile(descriptor: int, operation: int) -> None:
+        (tmp_path / "out.partial").rename(tmp_path / "out")
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", finished_meanwhile)
+    with pytest.raises(ConfigError, match="another process is writing"):
+        pack(source, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_many_processes_at_once_leave_one_whole_data_set(tmp_path: Path) -> None:
