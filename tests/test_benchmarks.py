@@ -1,6 +1,5 @@
 """The loader's benchmarks: what they check before they time, what they sum up, that they run."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -36,10 +35,6 @@ SIDES = ("hmtl", "torchvision", "albumentations")
 PROGRAMS = ("loader", "barlow", "packed", "plain", "normalize", "threads", "memory")
 LEVEL2 = Work(augmentation=resolve_augmentation("level2"), size=64)
 BARLOW = Work(augmentation=resolve_augmentation("barlow"), size=64, grid=1, views=2)
-
-needs_albumentations = pytest.mark.skipif(
-    importlib.util.find_spec("albumentations") is None, reason="the extra bench is not installed"
-)
 
 
 def opened(side: str) -> Open:
@@ -323,7 +318,6 @@ def figures(*arguments: object, data: Path | None = None) -> subprocess.Complete
 
 
 @pytest.mark.slow
-@needs_albumentations
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_benchmark_runs_and_writes_one_document(
     tmp_path: Path, pictures: Path, program: str

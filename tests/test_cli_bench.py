@@ -113,6 +113,24 @@ def test_every_layout_is_measured(tmp_path: Path, layout: str) -> None:
     assert re.search(r"^bottleneck: \S", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.parametrize("codec", ["jpeg", "raw"])
+def test_packed_data_are_measured(
+    root: Path, tmp_path: Path, codec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, file = tmp_path / "packed", tmp_path / "found.json"
+    assert run(["data", "pack", str(root), str(target), "--codec", codec]) == 0
+    capsys.readouterr()
+    assert call(target, *QUICK, "--json", file) == 0
+    shown, found = capsys.readouterr().out, json.loads(file.read_text())
+    assert found["dataset"]["layout"] == "packed"
+    assert ("alone" in shown) == (codec == "jpeg")
+    if codec == "jpeg":
+        check_sums(found)
+    else:
+        # The bytes are the pixels.
+        assert (found["decoding"], found["of_decoding"]) == (None, None)
+
+
 def test_settings_reach_the_loader(root: Path, tmp_path: Path) -> None:
     settings = {
         "--augmentation": "none",

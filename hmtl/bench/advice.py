@@ -12,14 +12,14 @@ _ADVICE = {
     IDLE: "threads have nothing to do in {share} of their time, as Python hands out the batches "
     "too slowly: larger batches or fewer threads help",
     READ: "reading takes {share} of the threads' time: the files lie on a slow or distant disk",
-    "turn": "turning the images takes {share} of the threads' time, which is rare: see --json",
+    "turn": "quarter turns of whole images take {share} of the threads' time",
     "crop": "cropping, resizing and colour take {share} of the threads' time: a smaller --size "
     "helps{pack}",
     "filter": "blur and down-scaling take {share} of the threads' time: a lower probability in the "
     "augmentation helps",
     "noise": "noise takes {share} of the threads' time: a lower probability in the augmentation "
     "helps",
-    "tile": "tiles and cutout take {share} of the threads' time, which is rare: see --json",
+    "tile": "tiles and cutout take {share} of the threads' time",
 }
 _DECODING = {
     "jpeg": "decoding takes {share} of the threads' time: {pack_faces}",
