@@ -1,15 +1,29 @@
 """Memory for batches: taken again once nobody holds it, never before."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
 
-# References that `take` itself sees: the list's, the loop variable's and getrefcount's argument.
-_REFERENCES_OF_A_FREE_ARRAY = 3
+
+def _with_references(arrays: Sequence[Pixels], count: int) -> Pixels | None:
+    """Return the first array that has so many references, as seen from in here.
+
+    The loop variable is one of them: another thread in the same loop sees one more.
+    """
+    for array in arrays:
+        if sys.getrefcount(array) == count:
+            return array
+    return None
+
+
+# Measured, because it depends on the version of Python.
+_REFERENCES_OF_A_FREE_ARRAY = next(
+    count for count in range(1, 10) if _with_references([np.empty(1, np.uint8)], count) is not None
+)
 
 
 class BufferPool:
@@ -25,9 +39,10 @@ class BufferPool:
         self._arrays: list[Pixels] = []
 
     def take(self) -> Pixels:
-        for array in self._arrays:
-            if sys.getrefcount(array) == _REFERENCES_OF_A_FREE_ARRAY:
-                return array
+        """Return an array that nobody holds."""
+        free = _with_references(self._arrays, _REFERENCES_OF_A_FREE_ARRAY)
+        if free is not None:
+            return free
         fresh = self._allocate()
         if len(self._arrays) < self._keep:
             self._arrays.append(fresh)
