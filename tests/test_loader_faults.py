@@ -208,11 +208,25 @@ def test_warnings_of_the_decoder_are_counted_and_the_samples_are_used(tmp_path):
         ({"num_threads": True}, "num_threads must be a whole number, got True"),
         ({"puzzled_fraction": "all"}, "puzzled_fraction must be a number, got 'all'"),
         ({"pretext": ["puzzle"]}, "pretext must be one of"),
+        ({"device": "gpu"}, "device must be cpu or cuda, got 'gpu'"),
+        ({"device": None}, "device must be cpu or cuda, got None"),
+        ({"device": "meta"}, "device must be cpu or cuda, got 'meta'"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(dataset, options, message):
     with pytest.raises(ConfigError, match=message):
         Loader(dataset, **{"batch_size": 4, "size": 32, **options})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named(dataset):
+    with pytest.raises(ConfigError, match="device 'cuda' is not there: PyTorch finds no GPU"):
+        Loader(dataset, batch_size=4, device="cuda")
+
+
+def test_a_folder_is_no_data_set(dataset):
+    with pytest.raises(TypeError, match="dataset must be a Dataset, as open_dataset gives, got '"):
+        Loader(str(dataset.root))
 
 
 def test_a_box_that_makes_no_sense_is_named_with_its_file(dataset):

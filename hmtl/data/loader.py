@@ -15,7 +15,6 @@ from hmtl import _core
 from hmtl.data.arguments import check_choice, whole_number
 from hmtl.data.augmentation import Augmentation, resolve_augmentation
 from hmtl.data.batch import Batch
-from hmtl.data.buffers import BufferPool
 from hmtl.data.dataset import Dataset
 from hmtl.data.order import LARGEST_EPOCH, epoch_order, process_plan
 from hmtl.data.parallel import usable_cores
@@ -79,6 +78,8 @@ class Loader:
         `num_threads` = 0 takes all cores this process may use; `prefetch` batches are rendered
         ahead. Raises ConfigError for values that make no sense.
         """
+        if not isinstance(dataset, Dataset):
+            raise TypeError(f"dataset must be a Dataset, as open_dataset gives, got {dataset!r}")
         options = RenderOptions(
             size=size,
             augmentation=resolve_augmentation(augmentation),
@@ -105,12 +106,17 @@ class Loader:
         )
         self._remedy: Remedy = _remedy(on_error, shuffle=self._shuffle)
         self._record = Record(dataset, {"engine": engine, "threads": threads})
-        self._uploader = uploader = Uploader(torch.device(device))
-        shape = (self._plan.batch_size, options.size, options.size, 3)
-        # On their way, with the user, and dropped by the user when the next one comes.
-        buffers = BufferPool(lambda: uploader.allocate(shape), (self._prefetch + 2) * options.views)
+        self._uploader = Uploader(device)
         self._renderer = Renderer(
-            dataset, options, seed=self._seed, threads=threads, buffers=buffers
+            dataset,
+            options,
+            seed=self._seed,
+            threads=threads,
+            buffers=self._uploader.buffers(
+                (self._plan.batch_size, options.size, options.size, 3),
+                # On their way, with the user, and dropped by the user when the next one comes.
+                keep=(self._prefetch + 2) * options.views,
+            ),
         )
         # Nothing that the renderer holds may refer to the loader, or the loader would never go.
         self._finalizer = weakref.finalize(self, self._renderer.close)

@@ -6,18 +6,23 @@ import numpy as np
 import torch
 
 from hmtl.data.batch import Batch
-from hmtl.data.buffers import Pixels
+from hmtl.data.buffers import BufferPool, Pixels
+from hmtl.errors import ConfigError
 
 
 class Uploader:
     """Copies batches to a device without waiting; on the CPU it hands them through."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: str | torch.device) -> None:
+        """Raise ConfigError unless the device is a CPU or a GPU that is there."""
+        self._device = _checked(device)
         self._under_way: deque[tuple[torch.cuda.Event, Batch]] = deque()
 
-    def allocate(self, shape: tuple[int, ...]) -> Pixels:
-        """Return memory for a batch, pinned where a GPU will take it."""
+    def buffers(self, shape: tuple[int, ...], keep: int) -> BufferPool:
+        """Return memory for batches, pinned where a GPU will take them."""
+        return BufferPool(lambda: self._allocate(shape), keep)
+
+    def _allocate(self, shape: tuple[int, ...]) -> Pixels:
         if self._device.type == "cpu":
             return np.empty(shape, dtype=np.uint8)
         pinned: Pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
@@ -34,3 +39,15 @@ class Uploader:
         while len(self._under_way) > 1 and self._under_way[0][0].query():  # type: ignore[no-untyped-call]
             self._under_way.popleft()
         return uploaded
+
+
+def _checked(device: str | torch.device) -> torch.device:
+    try:
+        checked = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ConfigError(f"device must be cpu or cuda, got {device!r}") from None
+    if checked.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device must be cpu or cuda, got {str(checked)!r}")
+    if checked.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device {str(checked)!r} is not there: PyTorch finds no GPU")
+    return checked
