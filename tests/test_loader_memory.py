@@ -2,9 +2,11 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -150,6 +152,37 @@ def test_memory_of_batches_that_are_dropped_is_used_again(dataset):
             places.add(batch.images.data_ptr())
             del batch
     assert len(places) <= 4
+
+
+class Interrupt(Exception):
+    """What a handler of a signal raises, as that of Ctrl-C does."""
+
+
+@pytest.mark.parametrize("way", ["render", "iterate"])
+def test_memory_of_interrupted_batches_is_used_again(dataset, way):
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    rows = np.resize(np.arange(COUNT), 400)
+    batch_bytes = 400 * 224 * 224 * 3
+    loader = Loader(dataset.subset(rows), batch_size=400, num_threads=1, prefetch=1)
+    begin = (lambda: loader.render(range(400))) if way == "render" else lambda: next(iter(loader))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    tracemalloc.start()
+    try:
+        for _ in range(8):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            with pytest.raises(Interrupt):
+                begin()
+        # The row that was under way is over: its batch is given back.
+        time.sleep(0.1)
+        loader.render([0])
+        assert tracemalloc.get_traced_memory()[0] < 4 * batch_bytes
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        tracemalloc.stop()
+        signal.signal(signal.SIGALRM, before)
+        loader.close()
 
 
 def test_prefetch_batches_are_on_their_way_while_one_is_used(dataset):

@@ -437,3 +437,14 @@ def test_what_is_no_state_is_refused_and_nothing_of_it_taken(dataset, wrong, mes
 def test_an_epoch_is_a_number_of_32_bits(dataset, epoch):
     with pytest.raises(ConfigError, match="epoch must be"):
         Loader(dataset, batch_size=4, size=32).set_epoch(epoch)
+
+
+def test_a_state_that_is_changed_afterwards_changes_no_later_one(dataset):
+    loader = Loader(dataset, batch_size=4, size=32)
+    state = loader.state_dict()
+    before = json.loads(json.dumps(state))
+    state["settings"]["size"] = 64
+    state["settings"]["dataset"]["samples"] = 0
+    state["settings"]["augmentation"]["margin"].clear()
+    assert loader.state_dict() == before
+    loader.load_state_dict(before)

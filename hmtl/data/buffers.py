@@ -20,10 +20,22 @@ def _with_references(arrays: Sequence[Pixels], count: int) -> Pixels | None:
     return None
 
 
-# Measured, because it depends on the version of Python.
-_REFERENCES_OF_A_FREE_ARRAY = next(
-    count for count in range(1, 10) if _with_references([np.empty(1, np.uint8)], count) is not None
-)
+def _references_of_a_free_array() -> int:
+    """Measure, because it depends on the version of Python and on what watches the interpreter.
+
+    Raises RuntimeError where an array that is held looks like one that nobody holds.
+    """
+    free, to_be_held = [np.empty(1, np.uint8)], [np.empty(1, np.uint8)]
+    held = to_be_held[0][:]
+    count = next(count for count in range(1, 100) if _with_references(free, count) is not None)
+    if held.base is not to_be_held[0] or _with_references(to_be_held, count) is not None:
+        raise RuntimeError(
+            f"an array in use must have more references than the {count} of one that is free"
+        )
+    return count
+
+
+_REFERENCES_OF_A_FREE_ARRAY = _references_of_a_free_array()
 
 
 class BufferPool:

@@ -233,8 +233,12 @@ class Renderer:
         return poses
 
     def finish(self, pending: Pending) -> Finished:
-        """Wait for a batch."""
-        bad, warnings, seconds = self._core.wait(pending.ticket)
+        """Wait for a batch; whatever ends the wait early, as Ctrl-C does, gives the batch up."""
+        try:
+            bad, warnings, seconds = self._core.wait(pending.ticket)
+        except BaseException:
+            self.cancel(pending)
+            raise
         return Finished(bad=bad, warnings=warnings, seconds=seconds)
 
     def cancel(self, pending: Pending) -> None:

@@ -1,6 +1,7 @@
 """The state of a loader as plain JSON, and why one does not fit a loader."""
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from hmtl.data.arguments import whole_number
@@ -49,13 +50,13 @@ def all_that_shapes_batches(
 
 
 def make_state(position: Position, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of a loader that stands there."""
+    """Return the state of a loader that stands there; whoever has it may change it."""
     return {
         "version": _VERSION,
         "seed": seed,
         "epoch": position.epoch,
         "samples": position.batches * settings["global_batch"],
-        "settings": settings,
+        "settings": deepcopy(settings),
     }
 
 
