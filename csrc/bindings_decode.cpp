@@ -34,10 +34,7 @@ void register_decode_error(py::module_& m) {
     try {
       if (error) std::rethrow_exception(error);
     } catch (const DecodeError& decode_error) {
-      // File names need not be UTF-8.
-      py::object text =
-          py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefault(decode_error.what()));
-      if (text) PyErr_SetObject(type.get_stored().ptr(), text.ptr());
+      PyErr_SetObject(type.get_stored().ptr(), message_object(decode_error.what()).ptr());
     }
   });
 }

@@ -44,10 +44,10 @@ class Renderer {
                        Array<std::int64_t> turns, Array<float> pose, const RenderSettings& settings,
                        bool urgent) {
     const py::ssize_t count = extent.size(), views = static_cast<py::ssize_t>(images.size());
-    const py::ssize_t size = settings.size, tiles = settings.grid * settings.grid;
+    const py::ssize_t size = settings.size, grid = settings.grid;
     check_shape(params, {count, views}, "params");
-    check_shape(permutation, {count, views, tiles}, "permutation");
-    check_shape(turns, {count, views, tiles}, "turns");
+    check_shape(permutation, {count, views, grid * grid}, "permutation");
+    check_shape(turns, {count, views, grid * grid}, "turns");
     check_shape(pose, {count, 3}, "pose");
     BatchRequest request;
     request.extents.assign(extent.data(), extent.data() + count);
@@ -80,7 +80,8 @@ class Renderer {
     }
     take_back(ticket);
     py::list bad;
-    for (const BadRow& row : result->bad) bad.append(py::make_tuple(row.row, row.reason));
+    for (const BadRow& row : result->bad)
+      bad.append(py::make_tuple(row.row, message_object(row.reason)));
     py::dict seconds;
     for (std::size_t stage = 0; stage < kStages; ++stage) {
       seconds[kStageNames[stage]] = static_cast<double>(result->times[stage]) * 1e-9;
@@ -138,8 +139,8 @@ class Renderer {
     for (const std::uint64_t ticket : core_->take_released()) take_back(ticket);
   }
 
+  std::list<Lent> lent_;  // before the core, which joins its threads when it goes: goes after it
   std::unique_ptr<BatchRenderer> core_;
-  std::list<Lent> lent_;
   int waiting_ = 0;
 };
 

@@ -31,6 +31,13 @@ BatchRenderer::~BatchRenderer() { close(); }
 
 std::uint64_t BatchRenderer::submit(BatchRequest request, bool urgent) {
   pool_.check_process();
+  const RenderSettings& settings = request.settings;
+  if (settings.size < 1 || settings.grid < 1 || settings.grid > kMaxGrid) {
+    throw std::invalid_argument("a batch needs a size of 1 or more and a grid of 1 … " +
+                                std::to_string(kMaxGrid) + ", got size " +
+                                std::to_string(settings.size) + " and grid " +
+                                std::to_string(settings.grid));
+  }
   const std::size_t rows = request.extents.size();
   if (request.images.empty() || request.params.size() != rows * request.images.size()) {
     throw std::invalid_argument("a batch needs params for every row and view");

@@ -50,8 +50,9 @@ class BatchRenderer {
 
   bool in_forked_child() const { return pool_.in_forked_child(); }
 
-  // Queues a batch and returns its ticket; nothing is queued if it throws. Batches are worked off
-  // in the order they come, those that are `urgent` before the others.
+  // Queues a batch and returns its ticket; nothing is queued if it throws, as it does for
+  // a size or grid that cannot be (std::invalid_argument). Batches are worked off in the order they
+  // come, those that are `urgent` before the others.
   std::uint64_t submit(BatchRequest request, bool urgent = false);
 
   // Blocks until the batch is done or the time is over; then there is no result. A result is handed

@@ -41,11 +41,14 @@ DecodeOptions decode_options(const SampleParams* params, std::size_t views,
   return options;
 }
 
-// A sample is turned once, for all its views.
-void check_turns(const SampleParams* params, std::size_t views) {
+// A sample is turned once, for all its views, and has one pose.
+void check_views(const SampleParams* params, std::size_t views) {
   for (std::size_t view = 0; view < views; ++view) {
     if (params[view].turn > 3 || params[view].turn != params[0].turn) {
       throw std::invalid_argument("the views of a sample have one turn of 0 … 3 quarters");
+    }
+    if (params[view].mirror != params[0].mirror) {
+      throw std::invalid_argument("the views of a sample are all mirrored or none");
     }
   }
 }
@@ -80,7 +83,7 @@ int render_sample(const FileTable& files, const Extent& extent, const SamplePara
                   const RenderSettings& settings, RenderScratch& scratch,
                   const RenderTarget& target) {
   const std::size_t views = target.images->size();
-  check_turns(params, views);
+  check_views(params, views);
   scratch.clock.start();
   const Encoded sample = read_encoded(files, extent, scratch.encoded);
   scratch.clock.lap(Stage::kRead);
