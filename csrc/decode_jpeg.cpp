@@ -135,7 +135,7 @@ int scale_denominator(const DecodeOptions& options) {
 
 int divide_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
 
-// Sets the grid of a plane whose samples are 1/x by 1/y of a pixel apart, and where the window that
+// Sets the grid of a plane whose samples are x by y pixels apart, and where the window that
 // is returned lies in it.
 Window plan_plane(const DecodeOptions& options, const Picture& picture, int x, int y,
                   Plane& plane) {

@@ -22,8 +22,8 @@ namespace hmtl {
 // Whether this processor has AVX2 and nobody asked for the plain kernels.
 bool use_avx2();
 
-// Makes all threads run the plain kernels from now on, or no longer: for tests that hold both
-// equal.
+// Makes all threads run the plain kernels of pixels from now on, or no longer: for tests that hold
+// both equal.
 void use_plain_kernels(bool plain);
 
 }  // namespace hmtl

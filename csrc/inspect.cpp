@@ -118,6 +118,7 @@ void inspect(const FileTable& files, const Extent& extent, std::int64_t max_pixe
   options.max_pixels = max_pixels;
   std::vector<std::uint8_t> encoded;
   decode(read_encoded(files, extent, encoded), options, picture);
+  for (Plane& plane : picture.planes) plane.borrowed = {};  // from bytes that go now
 }
 
 std::string source_name(const Picture& picture) {

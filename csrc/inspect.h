@@ -9,7 +9,8 @@
 
 namespace hmtl {
 
-// Reads a sample and decodes all of it, whatever its orientation. `picture` holds what was found.
+// Reads a sample and decodes all of it, whatever its orientation. `picture` holds what was found;
+// of an array that is not its pixels.
 void inspect(const FileTable& files, const Extent& extent, std::int64_t max_pixels,
              Picture& picture);
 

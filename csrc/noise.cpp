@@ -5,6 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "dispatch.h"
 #include "noise_kernels.h"
 #include "philox.h"
 
@@ -111,7 +112,7 @@ std::int32_t noise_scale(double deviation) {
 
 void add_noise(const NoiseSource& source, std::int32_t scale, MutableImageView rgb) {
   static const NoiseKernel kFastest = usable_kernels().back().kernel;
-  add_with(kFastest, source, scale, rgb);
+  add_with(use_avx2() ? kFastest : &add_noise_plain, source, scale, rgb);
 }
 
 void add_noise(const std::string& kernel, const NoiseSource& source, std::int32_t scale,

@@ -18,7 +18,8 @@
 // taps is two steps further on for all four: either in the same window (up to 3 pairs; adding two
 // steps to `picks` keeps what stands for no byte), or in a window two steps further on with the
 // same picks. Where a window is too short even so (more than 4.6 samples for each output sample),
-// the plain loop does it: decoding so many samples costs far more than summing them.
+// each output sample is a dot product of neighbouring bytes, 16 at a time; 8 of them are added up
+// together.
 
 namespace hmtl {
 namespace {
@@ -32,6 +33,11 @@ int sample_at(const Columns& columns, int i) {
   return columns.mirrored ? columns.taps.out - 1 - i : i;
 }
 
+// Beyond all measure of reach, rounding may make a weight so negative that a sum leaves 0 … 255.
+std::uint8_t to_sample(std::int32_t sum) {
+  return static_cast<std::uint8_t>(std::clamp(sum >> kWeightBits, 0, 255));
+}
+
 void sum_rows_plain(const WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t* line,
                     int count) {
   constexpr int kSums = 64;
@@ -43,7 +49,7 @@ void sum_rows_plain(const WeightedRow* rows, int row_count, std::int32_t bias, s
       const std::uint8_t* row = rows[k].row + x;
       for (int i = 0; i < width; ++i) sums[i] += rows[k].weight * row[i];
     }
-    for (int i = 0; i < width; ++i) line[x + i] = static_cast<std::uint8_t>(sums[i] >> kWeightBits);
+    for (int i = 0; i < width; ++i) line[x + i] = to_sample(sums[i]);
   }
 }
 
@@ -58,7 +64,7 @@ void sum_columns_plain(const std::uint8_t* line, const Columns& columns, int beg
     const std::int16_t* weights = taps.weights_of(sample);
     std::int32_t sum = taps.bias[static_cast<std::size_t>(sample)];
     for (int k = 0; k < taps.count; ++k) sum += samples[k * columns.step] * weights[k];
-    out[i] = static_cast<std::uint8_t>(sum >> kWeightBits);
+    out[i] = to_sample(sum);
   }
 }
 
@@ -68,7 +74,7 @@ HMTL_AVX2 inline __m256i load(const void* at) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(at));
 }
 
-// Two 16-bit weights side by side; beyond all measure of reach, rounding may make one negative.
+// Two 16-bit weights side by side, of which rounding may make one negative.
 std::int32_t pair_of(std::int32_t first, std::int32_t second) {
   const auto low = static_cast<std::uint16_t>(first), high = static_cast<std::uint16_t>(second);
   return static_cast<std::int32_t>(low | static_cast<std::uint32_t>(high) << 16);
@@ -206,8 +212,51 @@ HMTL_AVX2 void sum_lines(const std::uint8_t* const* lines, int line_count, const
   }
 }
 
+// Eight sums of 8 numbers each.
+HMTL_AVX2 inline __m256i add_across(const __m256i* sums) {
+  const __m256i low =
+      _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]), _mm256_hadd_epi32(sums[2], sums[3]));
+  const __m256i high =
+      _mm256_hadd_epi32(_mm256_hadd_epi32(sums[4], sums[5]), _mm256_hadd_epi32(sums[6], sums[7]));
+  return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
+                          _mm256_permute2x128_si256(low, high, 0x31));
+}
+
+// The samples of a line as dot products: they lie side by side.
+HMTL_AVX2 void sum_dots(const std::uint8_t* line, const Columns& columns, std::uint8_t* out) {
+  constexpr int kDots = 8;
+  const Taps& taps = columns.taps;
+  for (int x = 0; x < taps.out; x += kDots) {
+    __m256i sums[kDots];
+    alignas(32) std::int32_t biases[kDots];
+    for (int i = 0; i < kDots; ++i) {
+      const int sample = sample_at(columns, std::min(x + i, taps.out - 1));
+      const std::uint8_t* samples =
+          line + taps.first[static_cast<std::size_t>(sample)] - taps.begin;
+      const std::int16_t* weights = taps.weights_of(sample);
+      __m256i sum = _mm256_setzero_si256();
+      for (int k = 0; k < taps.count; k += kWeightBlock) {
+        const __m256i bytes =
+            _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(samples + k)));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(bytes, load(weights + k)));
+      }
+      sums[i] = sum;
+      biases[i] = taps.bias[static_cast<std::size_t>(sample)];
+    }
+    const __m256i total =
+        _mm256_srai_epi32(_mm256_add_epi32(add_across(sums), load(biases)), kWeightBits);
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out + x), _mm_packus_epi16(words, words));
+  }
+}
+
 HMTL_AVX2 void sum_columns_avx2(const std::uint8_t* const* lines, int line_count,
                                 const Columns& columns, std::uint8_t* const* out) {
+  if (columns.pairs == 0) {
+    for (int i = 0; i < line_count; ++i) sum_dots(lines[i], columns, out[i]);
+    return;
+  }
   switch (columns.one_window ? columns.pairs : 0) {
     case 1:
       return sum_lines<1>(lines, line_count, columns, out);
@@ -285,7 +334,8 @@ void prepare_columns(int step, bool mirrored, Columns& columns) {
 void sum_columns(const std::uint8_t* const* lines, int line_count, const Columns& columns,
                  std::uint8_t* const* out) {
 #ifdef HMTL_AVX2
-  if (columns.pairs > 0 && use_avx2()) return sum_columns_avx2(lines, line_count, columns, out);
+  if ((columns.pairs > 0 || columns.step == 1) && use_avx2())
+    return sum_columns_avx2(lines, line_count, columns, out);
 #endif
   for (int i = 0; i < line_count; ++i) sum_columns_plain(lines[i], columns, 0, out[i]);
 }

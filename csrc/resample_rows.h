@@ -24,8 +24,8 @@ struct WeightedRow {
   std::int32_t weight;
 };
 
-// Vertical pass: line[x] = (sum of weight · row[x] + bias) >> kWeightBits for x < count. The sum
-// must lie in 0 … 255, with kWeightBits bits after the point. `rows` has room for one row more.
+// Vertical pass: line[x] = (sum of weight · row[x] + bias) >> kWeightBits, clipped to 0 … 255, for
+// x < count. `rows` has room for one row more.
 void sum_rows(WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t* line, int count);
 
 // The taps of the horizontal pass for lines whose samples are `step` bytes apart, and how AVX2 uses
@@ -34,7 +34,7 @@ struct Columns {
   Taps taps;
   int step = 1;
   bool mirrored = false;  // the last output sample comes first
-  int pairs = 0;          // 0: the samples lie too far apart, only the plain twin can sum them
+  int pairs = 0;          // 0: the samples lie too far apart to be summed in pairs
   bool one_window = false;
   std::vector<std::int32_t> places, biases;
   std::vector<std::uint8_t> picks;
@@ -42,7 +42,7 @@ struct Columns {
 };
 
 // Prepares columns whose taps are made. Lines of channels side by side have 3 bytes to a step;
-// where `pairs` stays 0, they may be split and summed with step 1.
+// where `pairs` stays 0, they are better split and summed with step 1.
 void prepare_columns(int step, bool mirrored, Columns& columns);
 
 // Horizontal pass of up to 3 lines that have the same columns: writes padded(taps.out) samples of

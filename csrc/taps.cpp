@@ -142,8 +142,9 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
   const double canvas_first = std::min(0.0, std::floor(from));
   const double canvas_last = std::max(static_cast<double>(length), std::ceil(to));
   const auto samples = static_cast<std::size_t>(out);
-  // Even, and enough for all positions nearer than the support.
-  taps.stride = static_cast<int>(std::ceil(filters.support)) * 2 + 2;
+  // Enough for all positions nearer than the support.
+  const int most = static_cast<int>(std::ceil(filters.support)) * 2 + 2;
+  taps.stride = (most + kWeightBlock - 1) / kWeightBlock * kWeightBlock;
   taps.first.assign(samples, 0);
   taps.bias.assign(samples, 0);
   taps.weights.assign(samples * static_cast<std::size_t>(taps.stride), 0);
@@ -154,7 +155,7 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
   taps.border = border;
   taps.out = 0;  // until they are whole
 
-  taps.exact.resize(static_cast<std::size_t>(taps.stride) * kBlock);
+  taps.exact.resize(static_cast<std::size_t>(most) * kBlock);
   taps.rounded.resize(taps.exact.size());
   Weights weights;
   weights.rounded = taps.rounded.data();

@@ -10,6 +10,9 @@ namespace hmtl {
 // Weights sum to 1 << 14: an 8-bit sample times a weight leaves room for the sum in 32 bits.
 constexpr int kWeightBits = 14;
 
+// Weights that are read together.
+constexpr int kWeightBlock = 16;
+
 // Source pixels for an output pixel, and so the reach of the filter. Beyond any image that is
 // decoded; keeps a mistaken box from taking all memory.
 constexpr int kMaxReach = 1 << 14;
@@ -20,7 +23,7 @@ constexpr int kMaxReach = 1 << 14;
 struct Taps {
   std::vector<std::int32_t> first, bias;  // one per output sample
   std::vector<std::int16_t> weights;      // `stride` per output sample, 0 from `count` on
-  int stride = 0;                         // even
+  int stride = 0;                         // a multiple of kWeightBlock
   int count = 0;                          // the most samples that an output sample is made of
   int begin = 0, end = 0;                 // input samples that are read with a weight other than 0
 

@@ -116,7 +116,7 @@ def crop_resize(
             for position, weight in row.items():
                 inside = 0 <= position < len(source)
                 out[i] += weight * (source[position] if inside else border)
-        return (out + 2**13) >> 14
+        return np.clip((out + 2**13) >> 14, 0, 255)
 
     x0, y0, x1, y1 = (float(np.float32(edge)) for edge in box)
     source = image.astype(np.int64)

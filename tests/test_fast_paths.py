@@ -82,6 +82,16 @@ def test_crop_resize_gives_the_plain_bytes_at_every_reach(channels, pixels_per_o
     assert_same_bytes(lambda: _core.crop_resize(image=image, box=box, size=size))
 
 
+@pytest.mark.parametrize("shape", [(128_000, 40), (40, 128_000)])
+def test_sums_are_clipped_where_rounding_makes_a_weight_negative(shape):
+    image = np.zeros((*shape, 1), dtype=np.uint8)
+    image[0 if shape[0] > shape[1] else slice(None), :1 if shape[1] > shape[0] else None] = 255
+    size = tuple(8 if side > 40 else 40 for side in shape)
+    box = (0, 0, shape[1], shape[0])
+    assert_same_bytes(lambda: _core.crop_resize(image=image, box=box, size=size))
+    assert _core.crop_resize(image=image, box=box, size=size).max() == 0
+
+
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), seed=SEEDS, height=SIDES, width=SIDES, size=st.tuples(SIDES, SIDES))
 @pytest.mark.parametrize("chroma", [(1, 1), (1, 2), (2, 2)])
@@ -175,6 +185,7 @@ def test_batches_have_the_plain_bytes(tmp_path, decode):
     everything = Augmentation(
         margin=(0.5, 2.0), mirror=0.5, brightness=(0.6, 1.4), hue=(-36, 36), grey=0.3, blur=0.5,
         down_scale=0.5, down_scale_to=(0.3, 0.5), cutout=0.5, cutout_area=(0.02, 0.1),
+        turn=0.5, noise=0.5, noise_deviation=(0.02, 0.1),
     )  # fmt: skip
 
     def render() -> np.ndarray:
