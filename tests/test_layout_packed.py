@@ -1,5 +1,6 @@
 """Packed data sets as data sets: with their index, without it, and other people's shards."""
 
+import io
 import os
 import shutil
 import struct
@@ -9,6 +10,7 @@ import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +20,10 @@ from trees import files_of
 from hmtl import _core
 from hmtl.cli.main import run
 from hmtl.data import Dataset, Loader, concat, open_dataset
+from hmtl.data import index as cache
 from hmtl.data.check import Report, check_dataset
 from hmtl.data.packing import tar
-from hmtl.data.packing.own_index import INDEX, read_own_index
+from hmtl.data.packing.own_index import INDEX, read_own_index, write_own_index
 from hmtl.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -82,6 +85,19 @@ def test_other_bytes_are_another_data_set(tmp_path: Path, source: Dataset, store
     assert found.fingerprint == stored.fingerprint
     assert found._replace(crcs=found.crcs ^ 1).fingerprint != stored.fingerprint
     assert found._replace(sizes=found.sizes + 1).fingerprint != stored.fingerprint
+    for name in (*COLUMNS, "files", "subjects", "origins", "packings", "boxes"):
+        other = replace(found.columns, **{name: changed(getattr(found.columns, name))})
+        assert found._replace(columns=other).fingerprint != stored.fingerprint, name
+
+
+def changed(values: Any) -> Any:
+    """Return the same values but for the last bit of the last one, or in another order."""
+    if not isinstance(values, np.ndarray):
+        return f"{values}." if isinstance(values, str) else (*values[1:], values[0], values[-1])
+    other = values.copy()
+    field = other[other.dtype.names[-1]] if other.dtype.names else other
+    field.reshape(-1).view(f"u{field.itemsize}")[-1:] ^= 1
+    return other
 
 
 def test_samples_are_chosen_by_the_names_of_the_source(tmp_path: Path, stored: Dataset) -> None:
@@ -274,6 +290,43 @@ def read_at(path: Path, offset: int, size: int) -> bytes:
     return path.read_bytes()[offset : offset + size]
 
 
+def test_a_pose_that_changed_in_the_index_is_not_used(
+    tmp_path: Path, stored: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "out" / INDEX
+    with np.load(path) as arrays:
+        kept = dict(arrays)
+    kept["pose"][3, 0] += 1
+    np.savez(path, **kept)
+    assert_equal(open_dataset(tmp_path / "out"), stored)
+    said = f"columns are not those that were written: {path}"
+    assert f"index of {path.parent} made anew: {said}" in caplog.messages
+    (found,) = check(tmp_path / "out")
+    assert said in found
+
+
+def test_an_index_that_says_something_else_than_the_labels_is_named(
+    tmp_path: Path, stored: Dataset
+) -> None:
+    path = tmp_path / "out" / INDEX
+    index = read_own_index(tmp_path / "out")
+    pose = index.columns.pose.copy()
+    pose[3, 0] += 1
+    path.unlink()
+    write_own_index(path, index._replace(columns=replace(index.columns, pose=pose)))
+    assert open_dataset(tmp_path / "out").pose[3, 0] == stored.pose[3, 0] + 1
+    shard = tmp_path / "out" / stored.files[1]
+    assert check(tmp_path / "out") == [f"member is not as {INDEX} says: {shard}/0000003-3.json"]
+
+
+def test_another_version_of_the_cache_leaves_packed_data_as_it_is(
+    tmp_path: Path, stored: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
+    assert open_dataset(tmp_path / "out").fingerprint == stored.fingerprint
+    assert check(tmp_path / "out") == []
+
+
 def test_members_that_are_missing_or_too_many_are_named(tmp_path: Path, stored: Dataset) -> None:
     path = tmp_path / "out" / stored.files[2]
     with path.open("rb") as file:
@@ -370,6 +423,35 @@ def test_archives_of_gnu_tar_open(tmp_path: Path) -> None:
         assert open_dataset(out).name == [f"a.tar/{folder.relative_to(tmp_path)}/one"]
 
 
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("name", ["köln", "long-" * 30])
+def test_a_folder_in_an_archive_does_not_name_what_follows(
+    tmp_path: Path, form: int, name: str
+) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as archive:
+        folder = tarfile.TarInfo(name)
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for member, content in (("0.jpg", image()), ("0.json", label())):
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    assert open_dataset(tmp_path).name == ["a.tar/0"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("x.jpg", "x.JPG"), ("x.JSON", "x.json")])
+def test_members_that_differ_in_case_alone_are_named(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    members = {"x.png": image(".png")} if "json" in second else {"x.json": label()}
+    content = label() if "json" in second else image()
+    path = write_tar(tmp_path / "a.tar", members | {first: content, second: content})
+    with pytest.raises(
+        DataError, match=rf"^members '{first}' and '{second}' are the same one of .*: {path}$"
+    ):
+        open_dataset(tmp_path)
+
+
 def test_folders_with_other_archives_are_not_taken(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"one.jpg": image(), "two.jpg": image()})
     (tmp_path / "b.tar").write_bytes(os.urandom(4000))
@@ -406,6 +488,8 @@ WRONG_LABELS = [
     (label(face=[1, 2, "3", 4]), "face must be a finite number"),
     (label(name=3), "name must be a text"),
     (label(subject="a\0b"), "subject must be a text"),
+    (label(name="\ud800x"), r"name must be a text of whole characters, got '\\ud800x'"),
+    (label(subject="\ud800x"), "subject must be a text of whole characters"),
     (label(convention="gaze"), "convention must be 'euler' or 'direction', got 'gaze'"),
     (label(crc32=-1), "crc32 must be an integer of 32 bits"),
     (b"\xff\xfe\xff", "."),

@@ -26,7 +26,8 @@ from hmtl.data.packing.record import Packing
 from hmtl.errors import DataError
 
 VERSION = 3
-"""Goes up when the same files give other columns, or the columns are kept in another way."""
+"""Of the indexes made here: goes up when the same files give other columns, or the columns are kept
+in another way. The index that comes with packed data has a version of its own."""
 
 FOLDER = ".hmtl-index"
 MISSING = "no index yet"
@@ -122,7 +123,7 @@ def save_index(path: Path, columns: Columns, fingerprint: str) -> None:
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:
-            write_arrays(file, to_arrays(columns, fingerprint))
+            write_arrays(file, to_arrays(columns, fingerprint, VERSION))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -133,11 +134,18 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, npt.NDArray[Any]]) -> None
     np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def to_arrays(columns: Columns, fingerprint: str) -> dict[str, npt.NDArray[Any]]:
+def to_arrays(columns: Columns, fingerprint: str, version: int) -> dict[str, npt.NDArray[Any]]:
     """Return what an index holds, by name."""
-    arrays = {
-        "version": np.array(VERSION, dtype=np.int64),
+    return {
+        "version": np.array(version, dtype=np.int64),
         "fingerprint": pack_names([fingerprint]),
+        **column_arrays(columns),
+    }
+
+
+def column_arrays(columns: Columns) -> dict[str, npt.NDArray[Any]]:
+    """Return everything that columns hold, by name."""
+    arrays = {
         "files": pack_names(columns.files),
         **{name: getattr(columns, name) for name in COLUMNS},
         "subjects": pack_names(columns.subjects),
@@ -157,15 +165,15 @@ def load_index(path: Path, fingerprint: str) -> Columns:
     Raises StaleIndexError when it is of another version, of other files, not whole or not readable,
     and FileNotFoundError when there is none.
     """
-    with open_arrays(path) as arrays:
+    with open_arrays(path, VERSION) as arrays:
         if unpack_names(arrays["fingerprint"]) != (fingerprint,):
             raise StaleIndexError("changed files")
         return from_arrays(arrays)
 
 
 @contextlib.contextmanager
-def open_arrays(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
-    """Yield the arrays of an index, each read when it is asked for.
+def open_arrays(path: Path, expected: int) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """Yield the arrays of an index of the expected version, each read when it is asked for.
 
     Whatever goes wrong with them, within the block too, is a StaleIndexError; FileNotFoundError
     where there is no index.
@@ -173,8 +181,8 @@ def open_arrays(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
     try:
         # Opened here, as np.load leaves a file open that it cannot make sense of.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if (version := int(arrays["version"])) != VERSION:
-                raise StaleIndexError(f"version {version} of the index, expected {VERSION}")
+            if (version := int(arrays["version"])) != expected:
+                raise StaleIndexError(f"version {version} of the index, expected {expected}")
             yield arrays
     except (DataError, FileNotFoundError, StaleIndexError):
         raise

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from typing import Any, NamedTuple
 
@@ -108,6 +109,11 @@ def _box(what: str, value: Any) -> tuple[float, ...]:
 def _text(what: str, value: Any) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise ValueError(f"{what} must be a text, got {value!r:.40}")
+    try:
+        # As the index keeps it, which takes names of files that are not UTF-8.
+        os.fsencode(value)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} must be a text of whole characters, got {value!r:.40}") from error
     return value
 
 

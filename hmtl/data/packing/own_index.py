@@ -2,15 +2,27 @@
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hmtl.data.columns import Columns
-from hmtl.data.index import from_arrays, open_arrays, to_arrays, unpack_names, write_arrays
+from hmtl.data.index import (
+    StaleIndexError,
+    column_arrays,
+    from_arrays,
+    open_arrays,
+    to_arrays,
+    unpack_names,
+    write_arrays,
+)
 
 INDEX = "hmtl-packed.npz"
+
+VERSION = 4
+"""Goes up when an index that was written cannot be read any more, or has another fingerprint; 1 to
+3 were those of all indexes."""
 
 
 class OwnIndex(NamedTuple):
@@ -24,16 +36,26 @@ class OwnIndex(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the content of the shards, and not with where or when they were copied."""
-        key = [packing.to_json() for packing in self.columns.packings]
-        digest = hashlib.sha256("\0".join([*key, *self.columns.files]).encode())
+        """Changes with every column and with the content of the shards.
+
+        It does not with where or when they were copied.
+        """
+        digest = hashlib.sha256()
+        for name, values in column_arrays(self.columns).items():
+            digest.update(f"{name} {values.nbytes}\0".encode() + _bytes(values))
         digest.update(self.sizes.astype("<i8").tobytes() + self.crcs.astype("<u4").tobytes())
         return digest.hexdigest()
 
 
+def _bytes(values: npt.NDArray[Any]) -> bytes:
+    """Return what an array holds, without what lies between its fields."""
+    names = values.dtype.names
+    return b"".join(values[name].tobytes() for name in names) if names else values.tobytes()
+
+
 def write_own_index(path: Path, index: OwnIndex) -> None:
     """Write an index into a folder that nobody reads yet."""
-    arrays = to_arrays(index.columns, index.fingerprint)
+    arrays = to_arrays(index.columns, index.fingerprint, VERSION)
     with path.open("xb") as file:
         write_arrays(file, arrays | {"shard_sizes": index.sizes, "shard_crcs": index.crcs})
 
@@ -43,7 +65,7 @@ def read_own_index(folder: Path) -> OwnIndex:
 
     Raises FileNotFoundError where there is none and StaleIndexError where it cannot be read.
     """
-    with open_arrays(folder / INDEX) as arrays:
+    with open_arrays(folder / INDEX, VERSION) as arrays:
         columns = from_arrays(arrays)
         sizes, crcs = arrays["shard_sizes"], arrays["shard_crcs"]
         if sizes.dtype != np.int64 or crcs.dtype != np.uint32:
@@ -56,5 +78,5 @@ def read_own_index(folder: Path) -> OwnIndex:
             raise ValueError("other names")
         index = OwnIndex(columns, sizes, crcs)
         if unpack_names(arrays["fingerprint"]) != (index.fingerprint,):
-            raise ValueError("another fingerprint")
+            raise StaleIndexError(f"columns are not those that were written: {folder / INDEX}")
         return index

@@ -48,7 +48,10 @@ class _Image(NamedTuple):
 
 
 def groups(file: BinaryIO) -> Iterator[Group]:
-    """Yield the samples of a shard; DataError for what is no archive or has a name twice."""
+    """Yield the samples of a shard.
+
+    Raises DataError for what is no archive, has a name twice or a sample that has a member twice.
+    """
     seen: set[str] = set()
     group = Group("", {})
     for member in tar.members(file):
@@ -62,7 +65,11 @@ def groups(file: BinaryIO) -> Iterator[Group]:
             if group.members:
                 yield group
             group = Group(key, {})
-        group.members[extension.lower()] = member
+        kind = extension.lower()
+        if kind in (LABEL, *CODECS) and kind in group.members:
+            both = f"{group.members[kind].name!r} and {member.name!r}"
+            raise DataError(f"members {both} are the same one of a sample: {file.name}")
+        group.members[kind] = member
     if group.members:
         yield group
 

@@ -71,7 +71,9 @@ def members(file: BinaryIO) -> Iterator[Member]:
             content = file.read(header.size)
             if header.kind != _GLOBAL:
                 said |= _extended(content, header.kind, at, file)
-        elif header.kind != _DIRECTORY:
+        elif header.kind == _DIRECTORY:
+            said = {}
+        else:
             found = _member(header, said, start, file)
             if found.size > length - start:
                 raise _error(f"{found.name!r} goes beyond the end of the archive", at, file)

@@ -27,7 +27,7 @@ def verify_index(folder: Path, error: Exception, on_problem: OnProblem) -> None:
 
 
 def verify_shards(folder: Path, index: OwnIndex, present: list[str], on_problem: OnProblem) -> None:
-    """Tell of members and shards that are missing, changed or too many.
+    """Tell of members and shards that are missing, changed or too many, and labels that differ.
 
     That shards are missing or of another size, and that images have changed, is told by those who
     open and decode them.
@@ -39,9 +39,8 @@ def verify_shards(folder: Path, index: OwnIndex, present: list[str], on_problem:
     for number, name in enumerate(index.columns.files):
         try:
             with (folder / name).open("rb") as file:
-                if _crc(file) == int(index.crcs[number]):
-                    continue
-                for member, what in _changes(file, number, index, names):
+                is_whole = _crc(file) == int(index.crcs[number])
+                for member, what in _changes(file, number, index, names, is_whole=is_whole):
                     place = f"{name}/{member}" if member else name
                     message = f"{what}: {folder / place}"
                     on_problem(Problem(kind="shard", path=place, message=message))
@@ -53,16 +52,17 @@ def verify_shards(folder: Path, index: OwnIndex, present: list[str], on_problem:
 
 
 def _changes(
-    file: BinaryIO, number: int, index: OwnIndex, names: list[str]
+    file: BinaryIO, number: int, index: OwnIndex, names: list[str], *, is_whole: bool
 ) -> Iterator[tuple[str, str]]:
-    """Yield what differs in a shard whose bytes are not those that were packed: a member, what.
+    """Yield what differs between a shard and the index: a member, what.
 
-    The member is "" for the shard itself. Images are left out: what decodes them tells.
+    The member is "" for the shard itself, whose bytes are those that were packed if it `is_whole`.
+    Images are left out: what decodes them tells.
     """
     columns = index.columns
     file.seek(0)
     found = {member.name: member for member in tar.members(file)}
-    unexplained = True
+    unexplained = not is_whole
     for row in np.flatnonzero(columns.extent["file"] == number).tolist():
         key = key_of(int(columns.extent["row"][row]), names[row])
         for name, content in _expected(columns, row, key, names[row]).items():
@@ -73,7 +73,7 @@ def _changes(
             elif not _starts_with(file, member, content):
                 unexplained = False
                 yield name, f"member is not as {INDEX} says"
-        unexplained &= _image_is_same(file, columns, row)
+        unexplained = unexplained and _image_is_same(file, columns, row)
     for name in found:
         yield name, f"member is not in {INDEX}"
     if unexplained and not found:
