@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hmtl.config import Config
+from hmtl.durable import sync
 from hmtl.errors import RunError
 
 _logger = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -146,14 +146,6 @@ def load_weights(path: Path) -> Weights:
         raise RunError(f"{path} holds no config: it was not written by a run of hmtl")
     config = Config.from_dict(json.loads(metadata["config"]), str(path))
     return Weights(tensors=tensors, config=config, step=int(metadata.get("step", 0)))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _first_line(error: Exception) -> str:

@@ -120,15 +120,7 @@ def test_level2_draws_the_same_crops_of_packed_faces(tmp_path: Path) -> None:
     source = open_dataset(tmp_path / "heads")
     stored = packed(tmp_path / "out", source, size=128)
     first, second = (
-        _core.draw_params(
-            settings=Loader(d, 1, augmentation="level2")._renderer._draw_settings,
-            seed=3,
-            epoch=2,
-            samples=np.arange(12),
-            views=1,
-            face=d.face,
-            box=d.box,
-        )
+        Loader(d, 12, augmentation="level2", seed=3).draw(np.arange(12), epoch=2)
         for d in (source, stored)
     )
     names = [name for name in first.dtype.names if name != "box"]
@@ -499,6 +491,71 @@ def test_many_processes_at_once_leave_one_whole_data_set(tmp_path: Path) -> None
     assert {code for _, code in ends} == {0, 2}
     assert len(open_dataset(tmp_path / "out")) == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "photos"]
+
+
+def test_everything_is_on_the_disk_before_the_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_photos(tmp_path / "photos", count=6)
+    out, partial = tmp_path / "out", tmp_path / "out.partial"
+    calls: list[tuple[Path, bool]] = []
+    real = os.fsync
+
+    def noted(descriptor: int) -> None:
+        calls.append((Path(f"/proc/self/fd/{descriptor}").readlink(), out.exists()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    pack(source, out, shard_bytes=14_000)
+    names = sorted(path.name for path in out.iterdir())
+    assert len(names) > 2
+    *files, folder, parent = calls
+    assert sorted(files) == [(partial / name, False) for name in names]
+    assert (folder, parent) == ((partial, False), (tmp_path, True))
+
+
+@pytest.mark.parametrize("name", [".", "../here"])
+def test_the_folder_at_hand_may_be_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_photos(tmp_path / "photos", count=2)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert run(["data", "pack", str(tmp_path / "photos"), name]) == 0
+    assert len(open_dataset(here)) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "photos"]
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    source = write_photos(tmp_path / "photos", count=1)
+    partial = tmp_path / "out.partial"
+    partial.write_text("mine")
+    with pytest.raises(ConfigError, match=rf"^folder {partial} is in the way: it is no folder$"):
+        pack(source, tmp_path / "out")
+    assert partial.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("fit", "x", r"fit must be one of \['short-side', 'stretch'\], got 'x'"),
+        ("codec", "webp", r"codec must be one of \['jpeg', 'raw'\], got 'webp'"),
+        ("quality", 90.5, "quality must be a whole number, got 90.5"),
+        ("size", 64.5, "size must be a whole number, got 64.5"),
+        ("size", 7, r"size must be in \[8, 4096\], got 7"),
+        ("margin", "1", "margin must be a number, got '1'"),
+        ("shard_bytes", 1e6, "shard_bytes must be a whole number"),
+        ("threads", -1, r"threads must be in \[0, 1024\], got -1"),
+    ],
+)
+def test_values_that_make_no_sense_are_named(
+    tmp_path: Path, option: str, value: Any, said: str
+) -> None:
+    source = write_photos(tmp_path / "photos", count=1)
+    with pytest.raises(ConfigError, match=f"^{said}"):
+        pack(source, tmp_path / "out", **{option: value})
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:

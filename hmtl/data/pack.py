@@ -1,6 +1,7 @@
 """Packed data sets: the faces of any data set as tar shards with an index, made to be read fast."""
 
 import logging
+import typing
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hmtl import _core
+from hmtl.data.arguments import check_choice, real_number, whole_number
 from hmtl.data.dataset import Dataset
 from hmtl.data.packing.label import key_of, to_bytes
 from hmtl.data.packing.own_index import INDEX, OwnIndex, write_own_index
@@ -29,6 +31,7 @@ SIZE = 256
 
 # Few samples a task: those that are ahead of the writing are all in memory.
 _PER_TASK = 4
+_MOST_THREADS = 1024
 
 _logger = logging.getLogger(__name__)
 
@@ -71,22 +74,11 @@ def pack(
     DecodeError for a bad sample, DataError where the target cannot be written. The target is there
     as a whole or not at all.
     """
-    _check(dataset, size, margin, fit, quality, shard_bytes)
-    how = Packing(
-        source=dataset.root.name,
-        layout=dataset.layout,
-        crop=dataset.crop,
-        split=dataset.split,
-        boxes=dataset.boxes,
-        convention=dataset.convention,
-        fingerprint=dataset.fingerprint,
-        count=len(dataset),
-        codec=codec,
-        quality=quality if codec == "jpeg" else None,
-        size=size,
-        margin=margin,
-        fit=fit,
-    )
+    if not len(dataset):
+        raise ConfigError(f"there are no samples to pack in {dataset.root}")
+    shard_bytes = whole_number("shard_bytes", shard_bytes, 1, 1 << 40)
+    threads = whole_number("threads", threads, 0, _MOST_THREADS)
+    how = _packing(dataset, size=size, margin=margin, fit=fit, codec=codec, quality=quality)
     with new_folder(target) as folder:
         writer = ShardWriter(folder, shard_bytes, how.to_json())
         skipped: list[str] = []
@@ -121,20 +113,30 @@ def pack(
     )
 
 
-def _check(
-    dataset: Dataset, size: int, margin: float, fit: Fit, quality: int, shard_bytes: int
-) -> None:
-    for name, value, low, high in (
-        ("size", size, 8, 4096),
-        ("margin", margin, 0.0, 100.0),
-        ("quality", quality, 1, 100),
-        ("shard_bytes", shard_bytes, 1, 1 << 40),
-    ):
-        if not low <= value <= high:
-            raise ConfigError(f"{name} must be in [{low}, {high}], got {value}")
-    if not len(dataset):
-        raise ConfigError(f"there are no samples to pack in {dataset.root}")
-    check_covered(dataset.packings, margin=margin, fit=fit)
+def _packing(
+    dataset: Dataset, *, size: int, margin: float, fit: Fit, codec: ImageCodec, quality: int
+) -> Packing:
+    """Return how a dataset is packed; ConfigError for values that make no sense."""
+    check_choice("codec", codec, typing.get_args(ImageCodec))
+    check_choice("fit", fit, typing.get_args(Fit))
+    quality = whole_number("quality", quality, 1, 100)
+    how = Packing(
+        source=dataset.root.name,
+        layout=dataset.layout,
+        crop=dataset.crop,
+        split=dataset.split,
+        boxes=dataset.boxes,
+        convention=dataset.convention,
+        fingerprint=dataset.fingerprint,
+        count=len(dataset),
+        codec=codec,
+        quality=quality if codec == "jpeg" else None,
+        size=whole_number("size", size, 8, 4096),
+        margin=real_number("margin", margin, 0.0, 100.0),
+        fit=fit,
+    )
+    check_covered(dataset.packings, margin=how.margin, fit=fit)
+    return how
 
 
 def _encoded(

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from hmtl.data.packing import tar
 from hmtl.data.packing.own_index import INDEX
+from hmtl.durable import sync
 from hmtl.errors import ConfigError, DataError
 
 SHARD = "shard-{:06d}.tar"
@@ -85,9 +86,13 @@ class ShardWriter:
 def new_folder(target: Path) -> Iterator[Path]:
     """Yield a folder beside `target` that takes its place at the end of the block, as a whole.
 
+    It does once all its bytes are on the disk, so that a failing machine leaves no part of it.
+
     `target` must be an empty folder or not be there (ConfigError). What an interrupted call left is
     removed; one that another process writes at the moment is refused.
     """
+    # The name of `.` is empty.
+    target = target.absolute()
     _demand_empty(target)
     if not target.parent.is_dir():
         raise DataError(f"cannot write {target}: there is no folder {target.parent}")
@@ -96,8 +101,11 @@ def new_folder(target: Path) -> Iterator[Path]:
         _clear(partial)
         try:
             yield partial
+            for path in (*partial.iterdir(), partial):
+                sync(path)
             _demand_empty(target)
             partial.rename(target)
+            sync(target.parent)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -116,7 +124,10 @@ def _writing(target: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(folder: Path, target: Path) -> Iterator[None]:
     """Make a folder, if it is not there, and keep all others from writing to it."""
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise ConfigError(f"folder {folder} is in the way: it is no folder") from error
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
