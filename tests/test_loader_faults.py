@@ -2,12 +2,15 @@
 
 import json
 import logging
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from loader_data import COUNT, Row, damage, rows_of, write_small
+from loader_data import COUNT, Row, damage, digest, rows_of, write_small
 
 from hmtl import _core
 from hmtl.data import Dataset, Loader, open_dataset
@@ -129,6 +132,73 @@ def test_the_end_of_an_epoch_lists_the_bad_of_it_once(tmp_path, caplog):
     list(loader)
     assert caplog.messages[0].startswith("epoch 1: 3 of 23 samples could not be read and were")
     assert caplog.messages[0].count("\n") == 3
+
+
+def test_every_pass_reports_its_own_bad_samples(tmp_path, caplog):
+    bad = damaged(tmp_path, [4, 9])
+    loader = Loader(bad, batch_size=4, size=32, on_error="substitute", drop_last=False)
+    first = iter(loader)
+    assert len([next(first) for _ in range(len(loader))]) == len(loader)
+    second = iter(loader)
+    assert loader.stats()["bad_in_epoch"] == []
+    assert next(first, None) is None
+    (message,) = caplog.messages
+    assert message.startswith("epoch 0: 2 of 23 samples could not be read and were replaced")
+    list(second)
+    assert len(caplog.messages) == 2
+    assert loader.stats()["bad_in_epoch"] == [4, 9]
+
+
+def test_rows_that_are_rendered_on_demand_are_no_part_of_the_pass(tmp_path, caplog):
+    bad = damaged(tmp_path, [4])
+    loader = Loader(bad.subset([1, 2, 3, 4]), batch_size=1, size=32, on_error="substitute")
+    iterator = iter(loader)
+    assert loader.render([3]).valid.tolist() == [False]
+    stats = loader.stats()
+    assert [entry["index"] for entry in stats["bad"]] == [3]
+    assert stats["bad_in_epoch"] == []
+    iterator.close()
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_passes_on_two_threads_replace_and_mark_as_one_does(tmp_path, caplog, shuffle):
+    bad = damaged(tmp_path, neighbours_first_and_last(seed=6))
+    options = {"batch_size": 4, "size": 32, "seed": 6, "shuffle": shuffle, "drop_last": False}
+    alone = Loader(bad, on_error="substitute", **options)
+    expected = [digest(batch) for batch in alone]
+    once = alone.stats()
+    loader = Loader(bad, on_error="substitute", num_threads=3, **options)
+    caplog.clear()
+    times = 8
+
+    def passes(_: int) -> list[list[str]]:
+        return [[digest(batch) for batch in iterator] for iterator in iterators()]
+
+    def iterators():
+        for _ in range(times):
+            with lock:
+                loader.set_epoch(1)
+                loader.set_epoch(0)
+                iterator = iter(loader)
+            yield iterator
+
+    lock = threading.Lock()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            found = [one for passed in pool.map(passes, range(2)) for one in passed]
+    finally:
+        sys.setswitchinterval(before)
+    assert found == [expected] * (2 * times)
+    stats = loader.stats()
+    for name in ("batches", "samples", "substituted"):
+        assert stats[name] == 2 * times * once[name]
+    assert stats["bad"] == once["bad"]
+    assert stats["bad_in_epoch"] == once["bad_in_epoch"]
+    assert len(caplog.messages) == 2 * times
+    assert len(set(caplog.messages)) == 1
 
 
 def test_a_long_list_of_bad_samples_is_cut(tmp_path, caplog):

@@ -1,7 +1,7 @@
 """The loader: batches of rendered samples in a reproducible order, read ahead by threads."""
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +121,7 @@ class Loader:
         # Nothing that the renderer holds may refer to the loader, or the loader would never go.
         self._finalizer = weakref.finalize(self, self._renderer.close)
         self._pass = _Pass(epoch=0, handed=0)
+        self._bad_in_pass: Mapping[int, str] = {}
         self._start = 0
 
     def __len__(self) -> int:
@@ -178,9 +179,9 @@ class Loader:
         `wait_s` are the seconds that batches were waited for, `stages` those that all threads
         together spent on reading, decoding and so on, `warnings` those of the decoders. `bad` names
         each sample that could not be read (`index`, `name`) and the last `reason`, `bad_in_epoch`
-        the indexes of those met in the present or last epoch; `substituted` counts their rows.
+        the indexes of those met in the pass begun last; `substituted` counts their rows.
         """
-        return self._record.stats()
+        return {**self._record.stats(), "bad_in_epoch": sorted(self._bad_in_pass)}
 
     def draw(self, index: npt.ArrayLike, epoch: int | None = None) -> npt.NDArray[Any]:
         """Return what is drawn for these rows of the dataset: the core's params (N, V).
@@ -236,8 +237,8 @@ class Loader:
             prefetch=self._prefetch,
             remedy=self._remedy,
         )
-        self._record.begin_epoch()
         self._pass, self._start = _Pass(epoch, first), 0
+        self._bad_in_pass = ahead.bad
         return self._hand_out(ahead, self._pass)
 
     def _hand_out(self, ahead: ReadAhead, this: _Pass) -> Iterator[Batch]:
@@ -250,7 +251,7 @@ class Loader:
                 yield uploaded
                 del uploaded
         became = "replaced" if self._remedy == "substitute" else "left out"
-        self._record.report_epoch(this.epoch, became)
+        self._record.report_epoch(this.epoch, ahead.bad, became)
         if self._pass is this:
             self._stand_at(Position(this.epoch + 1, 0))
 

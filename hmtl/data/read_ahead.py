@@ -47,6 +47,8 @@ class ReadAhead:
         remedy: Remedy,
     ) -> None:
         """Begin to render the batches from number `first` on."""
+        self.bad: dict[int, str] = {}
+        """Samples that could not be read in this pass so far, and why."""
         self._epoch = epoch
         self._ahead: deque[tuple[Pending, npt.NDArray[np.int64]]] = deque()
         self._renderer = renderer
@@ -95,7 +97,7 @@ class ReadAhead:
         self._record.add_rendered(finished)
         valid = pending.index != PADDING
         for row, reason in finished.bad:
-            self._record.add_bad(int(pending.index[row]), reason)
+            self._add_bad(int(pending.index[row]), reason)
             if self._remedy == "raise":
                 raise _core.DecodeError(reason)
             if self._remedy == "mark":
@@ -116,7 +118,7 @@ class ReadAhead:
         order = self._epoch.order
         for step in range(1, len(order)):
             sample = int(order[(position + step) % len(order)])
-            if self._record.is_bad(sample):
+            if sample in self.bad:
                 continue
             other = self._renderer.start_row(sample, self._epoch.number)
             finished = self._renderer.finish(other)
@@ -124,5 +126,9 @@ class ReadAhead:
             if not finished.bad:
                 pending.copy_row(row, other)
                 return
-            self._record.add_bad(sample, finished.bad[0][1])
+            self._add_bad(sample, finished.bad[0][1])
         raise _core.DecodeError(f"no sample can be read; the first: {reason}")
+
+    def _add_bad(self, sample: int, reason: str) -> None:
+        self.bad[sample] = reason
+        self._record.add_bad(sample, reason)

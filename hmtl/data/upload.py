@@ -1,5 +1,6 @@
 """Batches on their way to a GPU: memory that it can copy from, and how long that must stay."""
 
+import threading
 from collections import deque
 
 import numpy as np
@@ -17,6 +18,8 @@ class Uploader:
         """Raise ConfigError unless the device is a CPU or a GPU that is there."""
         self._device = _checked(device)
         self._under_way: deque[tuple[torch.cuda.Event, Batch]] = deque()
+        # Passes on several threads share it.
+        self._lock = threading.Lock()
 
     def buffers(self, shape: tuple[int, ...], keep: int) -> BufferPool:
         """Return memory for batches, pinned where a GPU will take them."""
@@ -35,9 +38,10 @@ class Uploader:
         uploaded = batch.to(self._device)
         ended = torch.cuda.Event()  # type: ignore[no-untyped-call]
         ended.record(torch.cuda.current_stream(self._device))
-        self._under_way.append((ended, batch))
-        while len(self._under_way) > 1 and self._under_way[0][0].query():  # type: ignore[no-untyped-call]
-            self._under_way.popleft()
+        with self._lock:
+            self._under_way.append((ended, batch))
+            while len(self._under_way) > 1 and self._under_way[0][0].query():  # type: ignore[no-untyped-call]
+                self._under_way.popleft()
         return uploaded
 
 
