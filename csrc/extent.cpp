@@ -67,7 +67,7 @@ void FileTable::read(const Extent& extent, std::vector<std::uint8_t>& bytes) con
                                 std::to_string(extent.size) + " in " + sample);
   }
   if (extent.row == Extent::kWholeFile) {
-    read_file(File(path(extent), sample), extent, sample, bytes);
+    read_file(File(path(extent), sample, containers_), extent, sample, bytes);
   } else {
     const OpenFiles::Loan loan(containers_, extent.file, path(extent), sample);
     read_file(loan.file(), extent, sample, bytes);

@@ -18,13 +18,24 @@ namespace {
   throw DecodeError(std::string(what) + " (" + std::strerror(errno) + "): " + name);
 }
 
-}  // namespace
-
-File::File(const std::string& path, const std::string& name) {
+// Returns -1, and why in `errno`, where the file cannot be opened.
+int open_to_read(const std::string& path) {
+  int descriptor;
   do {
     // Without O_NONBLOCK a pipe that has the name of a picture would wait for ever.
-    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  } while (descriptor_ < 0 && errno == EINTR);
+    descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  } while (descriptor < 0 && errno == EINTR);
+  return descriptor;
+}
+
+}  // namespace
+
+File::File(const std::string& path, const std::string& name, OpenFiles& others)
+    : descriptor_(open_to_read(path)) {
+  if (descriptor_ < 0 && (errno == EMFILE || errno == ENFILE)) {
+    others.close_unused();
+    descriptor_ = open_to_read(path);
+  }
   if (descriptor_ < 0) fail_with_errno("cannot open", name);
 }
 
@@ -65,12 +76,12 @@ OpenFiles::Entry& OpenFiles::borrow(std::int32_t number, const std::string& path
   // two threads open the same file, one of them does it in vain.
   Entries fresh;
   fresh.emplace(std::piecewise_construct, std::forward_as_tuple(number),
-                std::forward_as_tuple(path, name));
+                std::forward_as_tuple(path, name, *this));
   const std::lock_guard lock(mutex_);
   entries_.merge(fresh);
   Entry& entry = entries_.at(number);
   ++entry.borrowers;
-  close_surplus();
+  close_surplus(limit_);
   return entry;
 }
 
@@ -80,8 +91,13 @@ void OpenFiles::give_back(Entry& entry) {
   entry.last_use = ++uses_;
 }
 
-void OpenFiles::close_surplus() {
-  while (entries_.size() > limit_) {
+void OpenFiles::close_unused() {
+  const std::lock_guard lock(mutex_);
+  close_surplus(0);
+}
+
+void OpenFiles::close_surplus(std::size_t limit) {
+  while (entries_.size() > limit) {
     auto oldest = entries_.end();
     for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
       if (entry->second.borrowers > 0) continue;

@@ -9,10 +9,13 @@
 
 namespace hmtl {
 
+class OpenFiles;
+
 // A file open for reading. Errors are DecodeErrors that call it `name`.
 class File {
  public:
-  File(const std::string& path, const std::string& name);
+  // Where the process may open no further file, those of `others` are closed that nobody uses.
+  File(const std::string& path, const std::string& name, OpenFiles& others);
   ~File();
   File(const File&) = delete;
   File& operator=(const File&) = delete;
@@ -37,6 +40,9 @@ class OpenFiles {
  public:
   explicit OpenFiles(std::size_t limit) : limit_(limit) {}
 
+  // Closes what nobody uses at the moment.
+  void close_unused();
+
   // A file that stays open as long as this lives. Throws DecodeError where it cannot be opened.
   class Loan {
    public:
@@ -55,7 +61,8 @@ class OpenFiles {
 
  private:
   struct Entry {
-    Entry(const std::string& path, const std::string& name) : file(path, name) {}
+    Entry(const std::string& path, const std::string& name, OpenFiles& others)
+        : file(path, name, others) {}
     const File file;
     int borrowers = 0;
     std::uint64_t last_use = 0;
@@ -64,7 +71,7 @@ class OpenFiles {
 
   Entry& borrow(std::int32_t number, const std::string& path, const std::string& name);
   void give_back(Entry& entry);
-  void close_surplus();
+  void close_surplus(std::size_t limit);
 
   const std::size_t limit_;
   std::mutex mutex_;

@@ -1,6 +1,7 @@
 """The compiled renderer by itself: what it refuses, and whose memory it writes to until when."""
 
 import os
+import resource
 import time
 import weakref
 from dataclasses import replace
@@ -109,3 +110,30 @@ def test_a_bad_sample_may_have_a_name_that_is_not_utf8(tmp_path):
     with pytest.raises(_core.DecodeError) as caught:
         list(Loader(bad, batch_size=3, size=32, on_error="raise"))
     assert os.fsencode(str(caught.value)).endswith(b"nothing-\xff.jpg")
+
+
+def test_files_that_are_kept_open_give_way_where_no_more_may_be_opened(tmp_path):
+    count, side = 20, 40
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    alone = write_small(tmp_path, count=count + 1)
+    names = [f"{number}.raw" for number in range(count)]
+    for name, array in zip(names, pixels, strict=True):
+        (alone.root / name).write_bytes(array.tobytes())
+    # Arrays in files that stay open, and at last a picture in a file of its own.
+    extent = alone.extent.copy()
+    for field, value in {"codec": 2, "offset": 0, "height": side, "width": side, "row": 0}.items():
+        extent[field][:count] = value
+    extent["file"] = np.arange(count + 1)
+    extent["size"][:count] = pixels[0].size
+    dataset = replace(alone, files=(*names, alone.files[count]), extent=extent)
+    renderer = renderer_of(dataset)
+    wanted = request(dataset)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = {int(number.name) for number in Path("/proc/self/fd").iterdir()}
+    seventh = [number for number in range(1000) if number not in used][6]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (seventh, limits[1]))
+    try:
+        bad, _, _ = renderer.wait(renderer.submit(**wanted))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert bad == []
