@@ -9,6 +9,8 @@
 #include <random>
 #include <stdexcept>
 
+#include "crc.h"
+
 namespace hmtl::stress {
 namespace {
 
@@ -98,22 +100,27 @@ class Maker {
     add({last_file(), Codec::kJpeg, 0, 100, 0, 0, Extent::kWholeFile});
   }
 
-  // `count` arrays one behind the other, the last of which is cut off in the middle.
-  void add_container(int count, int side, std::mt19937& random) {
+  // `count` arrays one behind the other, the last of which is cut off in the middle. Those that are
+  // packed (red first) have checksums, which the first of them does not fulfil.
+  void add_container(Codec codec, int count, int side, std::mt19937& random) {
     const std::int64_t size = std::int64_t{3} * side * side;
     Bytes bytes;
+    std::vector<std::uint32_t> checksums;
     for (int row = 0; row < count; ++row) {
       const Bytes pixels = picture(side, side, random);
       bytes.insert(bytes.end(), pixels.begin(), pixels.end());
+      checksums.push_back(codec == Codec::kRgb ? crc32(pixels.data(), pixels.size()) : 0);
     }
     bytes.resize(bytes.size() - static_cast<std::size_t>(size) / 2);
+    if (codec == Codec::kRgb) bytes[99] ^= 1;
     add_path();
     write(samples_.paths.back(), bytes);
     const auto sides = static_cast<std::uint16_t>(side);
     for (int row = 0; row < count; ++row) {
-      add({last_file(), Codec::kBgr, row * size, size, sides, sides, row});
+      add({last_file(), codec, row * size, size, sides, sides, row,
+           checksums[static_cast<std::size_t>(row)]});
     }
-    add({last_file(), Codec::kBgr, 0, 0, sides, sides, count});
+    add({last_file(), codec, 0, 0, sides, sides, count});
   }
 
   Samples take() { return std::move(samples_); }
@@ -132,6 +139,9 @@ class Maker {
     augmentation.margin = {0.7, 1.4};
     augmentation.area = {0.6, 1};
     augmentation.mirror = augmentation.blur = augmentation.down_scale = augmentation.cutout = 0.5;
+    augmentation.turn = augmentation.noise = 0.5;
+    augmentation.noise_deviation = {0.02, 0.1};
+    augmentation.hue = {-36, 36};
     augmentation.contrast = {0.6, 1.4};
     augmentation.down_scale_to = {0.3, 0.5};
     augmentation.cutout_area = {0.05, 0.2};
@@ -179,7 +189,8 @@ Samples make_samples(const std::string& folder) {
     maker.add_whole(jpeg(side, side + 3, true, random), Codec::kJpeg);
     maker.add_whole(png(side, side + 9, random), Codec::kPng);
   }
-  maker.add_container(6, 100, random);
+  maker.add_container(Codec::kBgr, 6, 100, random);
+  maker.add_container(Codec::kRgb, 6, 100, random);
   const Bytes whole = jpeg(110, 110, false, random);
   const auto size = static_cast<std::int64_t>(whole.size());
   maker.add_file(whole, Codec::kJpeg, size, whole.size() / 2);      // shrank after it was indexed

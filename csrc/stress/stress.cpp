@@ -259,7 +259,13 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "usage: stress SECONDS FOLDER\n");
     return 2;
   }
-  const Samples samples = make_samples(arguments[2]);
+  Samples samples;
+  try {
+    samples = make_samples(arguments[2]);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "stress: %s\n", error.what());
+    return 2;
+  }
   const auto end = Clock::now() + std::chrono::seconds(std::atoi(arguments[1]));
   long batches = 0, calls = 0, reads = 0;
   unsigned rounds = 0;
