@@ -1,4 +1,4 @@
-"""A whole sample from the slow twins of the stages, in the order that the design fixes."""
+"""A whole sample from the slow twins of the stages, in the order that csrc/render.cpp has."""
 
 from collections.abc import Sequence
 from typing import Any

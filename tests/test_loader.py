@@ -66,7 +66,7 @@ def test_untiling_gives_the_unpuzzled_image(dataset, pretext, size, grid):
 
 
 def test_untiling_a_size_that_the_grid_does_not_divide_gives_the_larger_canvas(dataset):
-    """Design: the canvas of 3 × 22 px for size 64; the rows and columns cut off stay unknown."""
+    """For size 64 the canvas is 3 × 22 px wide; the rows and columns cut off stay unknown."""
     options = {"batch_size": COUNT, "shuffle": False, "augmentation": "level1"}
     canvas = next(iter(Loader(dataset, pretext="none", size=66, **options))).images
     tiled = next(iter(Loader(dataset, pretext="puzzle", grid=3, size=64, **options)))

@@ -31,7 +31,7 @@ from hmtl.data.layouts.registry import LAYOUTS
 from hmtl.data.preview import preview
 from hmtl.errors import ConfigError
 from hmtl.plots import AXIS_COLORS
-from hmtl.show.captions import label_lines, params_lines
+from hmtl.show.captions import cutout_lines, label_lines, params_lines
 from hmtl.show.figure import most_rows, panel_place, sheet_figure, sheet_png
 from hmtl.show.marks import Arrow, Outline, tile_marks
 from hmtl.show.ranges import field_docs
@@ -78,8 +78,9 @@ def cells(
         found.append([])
         for column, panel in enumerate(row.panels):
             x, y = panel_place(sheet, number, column)
-            part = picture[y : y + sheet.cell, x : x + sheet.cell]
             if panel.kind == kind:
+                side = panel.scale * panel.pixels.shape[0]
+                part = picture[y : y + side, x : x + side]
                 found[-1].append(part[:: panel.scale, :: panel.scale])
     return found
 
@@ -170,6 +171,56 @@ def test_written_labels_put_the_pixels_back(
             assert in_place == (list(range(grid**2)), [0] * grid**2)
 
 
+def test_a_size_that_the_grid_does_not_divide_is_shown_as_it_was_cut(heads: Dataset) -> None:
+    options = {"augmentation": "barlow", "pretext": "puzzle-rotation", "views": 2}
+    shown = preview(heads, count=COUNT, seed=3, size=224, grid=3, **options)
+    sheet = make_sheet(shown, augmentation="barlow")
+    picture = pixels(sheet_png(sheet, labels=False))
+    before, after = cells(picture, sheet, "view"), cells(picture, sheet, "input")
+    scales = shown.params["noise_scale"]
+    assert (scales != 0).any()
+    for row in range(COUNT):
+        for view in range(2):
+            permutation, turns = shown.inputs.permutation[row, view], shown.inputs.turns[row, view]
+            labels = permutation.tolist(), turns.tolist()
+            canvas, known = np.zeros((225, 225, 3), np.uint8), np.zeros((225, 225, 3), np.uint8)
+            canvas[:224, :224] = after[row][view]
+            known[:224, :224] = 1
+            x0, y0, x1, y1 = shown.params["cutout"][row, view]
+            known[y0:y1, x0:x1] = 0
+            untiled = reference.untile(canvas, 3, *labels)
+            is_known = reference.untile(known, 3, *labels) == 1
+            assert is_known.mean() > 0.5
+            assert before[row][view].shape == (225, 225, 3)
+            assert np.array_equal(untiled[is_known], before[row][view][is_known])
+    assert "224 px cut from 225" in sheet.subtitle
+
+
+def test_a_cutout_is_shown_where_it_is_made(heads: Dataset) -> None:
+    cut = Augmentation(cutout=1, cutout_area=(0.1, 0.1))
+    options = {"size": 64, "grid": 3, "puzzled_fraction": 0.5, "augmentation": cut}
+    shown = preview(heads, count=COUNT, **options)
+    sheet = make_sheet(shown, augmentation="cut")
+    assert sheet.headings[2:] == ("view, before puzzle/cutout", "input")
+    assert len(set(shown.inputs.puzzled.tolist())) == 2
+    for row, is_puzzled in zip(sheet.rows, shown.inputs.puzzled, strict=True):
+        _, _, view, after = row.panels
+        assert "cutout" not in " ".join(view.lines)
+        assert after.lines[-1].startswith("cutout 20 × 20 at ")
+        assert view.pixels.shape[0] == (66 if is_puzzled else 64)
+        if not is_puzzled:
+            assert (after.pixels != view.pixels).any(axis=-1).sum() in range(300, 401)
+    plain = make_sheet(preview(heads, count=1, **options | {"pretext": "none"}), augmentation="cut")
+    assert plain.headings[2:] == ("input",)
+    assert plain.rows[0].panels[2].lines[-1].startswith("cutout 20 × 20 at ")
+
+
+@pytest.mark.parametrize("index", [[1.7], [[1]], 1, ["1"], [True]])
+def test_rows_that_are_no_whole_numbers_are_refused(heads: Dataset, index: object) -> None:
+    with pytest.raises(ConfigError, match="rows must be whole numbers"):
+        preview(heads, index, size=32)
+
+
 def test_an_arrow_points_to_where_the_upper_side_of_a_tile_went() -> None:
     tile = np.zeros((9, 9), dtype=int)
     tile[0, 4] = 1
@@ -192,7 +243,7 @@ def test_samples_that_are_not_puzzled_have_no_tiles(heads: Dataset) -> None:
         _, _, view, after = row.panels
         assert any(isinstance(mark, Outline) for mark in after.marks) == is_puzzled
         assert any(isinstance(mark, Outline) for mark in view.marks) == is_puzzled
-        assert (after.lines == ("not puzzled",)) != is_puzzled
+        assert (after.lines[0] == "not puzzled") != is_puzzled
 
 
 def test_axes_are_those_of_the_pose_that_the_view_shows(heads: Dataset) -> None:
@@ -543,7 +594,8 @@ def test_every_field_that_was_drawn_is_told(heads: Dataset) -> None:
         cutout_area=(0.1, 0.1),
     )  # fmt: skip
     (params,) = preview(heads, [0], size=60, augmentation=changed, pretext="none").params[0]
-    crop, mirror, *color, blur, down_scale, noise, cutout = params_lines(params)
+    crop, mirror, *color, blur, down_scale, noise = params_lines(params)
+    (cutout,) = cutout_lines(params)
     assert noise == "noise of 12.7 grey levels"
     assert re.fullmatch(r"crop \d+ × \d+ at -?\d+, -?\d+", crop)
     assert (mirror, blur, down_scale) == ("mirror", "blur", "down-scale to 60 px")
@@ -551,6 +603,7 @@ def test_every_field_that_was_drawn_is_told(heads: Dataset) -> None:
     assert re.fullmatch(r"cutout 19 × 19 at \d+, \d+", cutout)
     (nothing,) = preview(heads, [0], augmentation="none", pretext="none").params[0]
     assert len(params_lines(nothing)) == 1
+    assert cutout_lines(nothing) == []
 
 
 def test_fields_that_are_new_are_told_by_their_names() -> None:

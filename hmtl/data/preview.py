@@ -2,7 +2,8 @@
 
 import inspect
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from hmtl import _core
 from hmtl.data.arguments import whole_number
+from hmtl.data.augmentation import resolve_augmentation
 from hmtl.data.batch import Batch
 from hmtl.data.dataset import Dataset
 from hmtl.data.loader import Loader
@@ -42,10 +44,15 @@ class Preview:
     """(N, V): what was drawn."""
     crop: Batch
     """One view without augmentation and puzzle, as evaluation renders it."""
+    canvases: Batch
+    """Augmented, before puzzle and cutout, of the side that is cut into tiles; see `canvas_side`.
+
+    They are what became of the samples that are puzzled.
+    """
     views: Batch
-    """Augmented, before the puzzle."""
+    """The same of side S, what became of the other samples; `canvases` itself where that is S."""
     inputs: Batch
-    """What a loader hands out; `views` itself where there is no pretext task."""
+    """What a loader hands out; where there is no pretext task `views` is the same batch."""
     bad: dict[int, str]
     """Rows of the dataset that cannot be rendered, and why."""
 
@@ -68,12 +75,12 @@ def preview(
     whole_number("epoch", epoch, 0, LARGEST_EPOCH)
     if index is None:
         index = epoch_order(seed, epoch, len(dataset), shuffle=True)[:count]
-    rows = np.asarray(index, dtype=np.int64)
+    rows = np.asarray(index)
     bad: dict[int, str] = {}
 
     def loader(**changed: Any) -> Loader:
         chosen = {**options, **_FIXED, **changed}
-        return Loader(dataset, batch_size=max(len(rows), 1), seed=seed, **chosen)
+        return Loader(dataset, batch_size=max(rows.size, 1), seed=seed, **chosen)
 
     def render(source: Loader) -> Batch:
         batch = source.render(rows, epoch)
@@ -84,19 +91,33 @@ def preview(
     as_asked = loader()
     settings = as_asked.state_dict()["settings"]
     params, inputs = as_asked.draw(rows, epoch), render(as_asked)
-    is_puzzle = settings["pretext"] != "none"
+    views = canvases = inputs
+    if settings["pretext"] != "none":
+        augmentation = options.get("augmentation", loader_defaults()["augmentation"])
+        # The cutout is made in the input, over tiles that have moved.
+        uncut = {"augmentation": replace(resolve_augmentation(augmentation), cutout=0.0)}
+        views = canvases = render(loader(pretext="none", **uncut))
+        if (side := canvas_side(settings)) != settings["size"]:
+            canvases = render(loader(pretext="none", size=side, **uncut))
     return Preview(
         dataset=dataset,
-        index=rows,
+        index=rows.astype(np.int64),
         seed=seed,
         epoch=epoch,
         settings=settings,
         params=params,
         crop=render(loader(pretext="none", augmentation="none", views=1)),
-        views=render(loader(pretext="none")) if is_puzzle else inputs,
+        canvases=canvases,
+        views=views,
         inputs=inputs,
         bad=bad,
     )
+
+
+def canvas_side(settings: Mapping[str, Any]) -> int:
+    """Return the side in px of what is cut into tiles: the next that the grid divides."""
+    size, grid = settings["size"], settings["grid"] if settings["pretext"] != "none" else 1
+    return int(grid * -(-size // grid))
 
 
 def loader_defaults() -> dict[str, Any]:

@@ -14,8 +14,8 @@ QUARTER_DEG = 90
 # Of the colour matrix, fixed point.
 _ONE = 4096
 _ROWS_OF_A_LINE = 3
-# What the pictures show by themselves, and what noise is made of.
-_NOT_TOLD = frozenset({"permutation", "turns", "puzzled", "noise"})
+# What the pictures show by themselves, what noise is made of, and what comes after the puzzle.
+_NOT_TOLD = frozenset({"permutation", "turns", "puzzled", "noise", "cutout"})
 
 
 def pose_texts(pose: npt.NDArray[np.float32]) -> list[str]:
@@ -30,7 +30,10 @@ def pose_text(pose: npt.NDArray[np.float32]) -> str:
 
 
 def params_lines(params: np.void) -> list[str]:
-    """Return what was drawn for one view, a line for each stage that does something, in order."""
+    """Return what was drawn for one view, a line for each stage that does something, in order.
+
+    The cutout is left out: it is made in the input, after the puzzle; see `cutout_lines`.
+    """
     stages = [field.name for field in fields(Augmentation)]
     names = [name for name in params.dtype.names or () if name not in _NOT_TOLD]
     stages[stages.index("noise")] = "noise_scale"
@@ -62,9 +65,10 @@ def _crop(value: Any) -> list[str]:
     return [box_text("crop", value)]
 
 
-def _cutout(value: Any) -> list[str]:
-    x0, _, x1, _ = value
-    return [box_text("cutout", value)] if x0 < x1 else []
+def cutout_lines(params: np.void) -> list[str]:
+    """Return where the cutout of one view is, in its input."""
+    x0, _, x1, _ = params["cutout"]
+    return [box_text("cutout", params["cutout"])] if x0 < x1 else []
 
 
 def _color(value: Any) -> list[str]:
@@ -101,7 +105,6 @@ _WORDS: dict[str, Callable[[Any], list[str]]] = {
     "box": _crop,
     "color": _color,
     "down_scale": _down_scale,
-    "cutout": _cutout,
     "noise_scale": _noise,
     "mirror": _flag("mirror"),
     "blur": _flag("blur"),

@@ -10,9 +10,16 @@ from torch import Tensor
 
 from hmtl.data import DecodeError
 from hmtl.data.batch import Batch
-from hmtl.data.preview import Preview, source_image
+from hmtl.data.preview import Preview, canvas_side, source_image
 from hmtl.plots import AXIS_COLORS
-from hmtl.show.captions import box_text, label_lines, params_lines, pose_text, pose_texts
+from hmtl.show.captions import (
+    box_text,
+    cutout_lines,
+    label_lines,
+    params_lines,
+    pose_text,
+    pose_texts,
+)
 from hmtl.show.marks import (
     BOX_COLOR,
     FACE_COLOR,
@@ -86,15 +93,14 @@ def make_sheet(shown: Preview, *, augmentation: str, scale: int = 0) -> Sheet:
     Pixels of the panels `crop`, `view` and `input` are those of the preview's batches, drawn
     `scale` times as large; 0 takes the `enlargement` of their size.
     """
-    size = shown.settings["size"]
-    factor = scale or enlargement(size)
+    factor = scale or enlargement(shown.settings["size"])
     names = shown.dataset.subset(shown.index).name
     return Sheet(
         title=_title(shown, augmentation),
         subtitle=_subtitle(shown, factor),
         headings=_headings(shown),
         rows=tuple(_row(shown, row, name, factor) for row, name in enumerate(names)),
-        cell=factor * size,
+        cell=factor * canvas_side(shown.settings),
         legend=_legend(shown),
     )
 
@@ -112,10 +118,12 @@ def _title(shown: Preview, augmentation: str) -> str:
 
 def _subtitle(shown: Preview, factor: int) -> str:
     settings, dataset = shown.settings, shown.dataset
+    size, canvas = settings["size"], canvas_side(settings)
     parts = [
         f"{dataset.layout}{f', split {dataset.split}' if dataset.split else ''}",
         f"crop rule {dataset.crop}, fit {settings['fit']}",
-        f"{settings['size']} px{f', drawn {factor} times as large' if factor > 1 else ''}",
+        f"{size} px{f' cut from {canvas}' if canvas != size else ''}"
+        f"{f', drawn {factor} times as large' if factor > 1 else ''}",
         f"seed {shown.seed}, epoch {shown.epoch}",
         f"{len(shown.index):,} of {len(dataset):,} samples",
     ]
@@ -125,10 +133,12 @@ def _subtitle(shown: Preview, factor: int) -> str:
 def _headings(shown: Preview) -> tuple[str, ...]:
     views = len(shown.inputs.views)
     has_puzzle = shown.inputs is not shown.views
+    has_cutout = bool((shown.params["cutout"]["x1"] > shown.params["cutout"]["x0"]).any())
+    before = "before puzzle/cutout" if has_cutout else "before the puzzle"
     headings = ["original", "plain crop"]
     for view in range(views):
         number = f" {view + 1}" if views > 1 else ""
-        headings.append(f"view{number}, before the puzzle" if has_puzzle else f"input{number}")
+        headings.append(f"view{number}, {before}" if has_puzzle else f"input{number}")
         if has_puzzle:
             headings.append(f"input{number}")
     return tuple(headings)
@@ -183,22 +193,24 @@ def _crop(shown: Preview, row: int, factor: int) -> Panel:
 
 def _axes(shown: Preview, batch: Batch, row: int) -> tuple[Mark, ...]:
     pose = batch.pose[row].numpy()
-    return axis_arrows(pose, shown.dataset.convention, shown.settings["size"])
+    return axis_arrows(pose, shown.dataset.convention, batch.images.shape[-1])
 
 
 def _view(shown: Preview, row: int, view: int, factor: int) -> list[Panel]:
     """Return the panel of a view and, where there is a puzzle, that of the input made of it."""
     size, grid = shown.settings["size"], shown.settings["grid"]
     is_puzzled = bool(shown.inputs.puzzled[row])
-    pose = pose_text(shown.views.pose[row].numpy())
+    views = shown.canvases if is_puzzled else shown.views
+    pose = pose_text(views.pose[row].numpy())
     in_place = None if shown.inputs.permutation is None else range(grid**2)
-    cells = tile_marks(size, grid, in_place) if is_puzzled else ()
+    cells = tile_marks(canvas_side(shown.settings), grid, in_place) if is_puzzled else ()
+    cutout, others = cutout_lines(shown.params[row, view]), params_lines(shown.params[row, view])
     before = Panel(
         kind="view",
-        pixels=_pixels(shown.views.views[view], row),
+        pixels=_pixels(views.views[view], row),
         scale=factor,
-        marks=(*cells, *_axes(shown, shown.views, row)),
-        lines=(pose, *params_lines(shown.params[row, view])),
+        marks=(*cells, *_axes(shown, views, row)),
+        lines=(pose, *others, *(cutout if shown.inputs is shown.views else ())),
     )
     if shown.inputs is shown.views:
         return [before]
@@ -215,7 +227,10 @@ def _view(shown: Preview, row: int, view: int, factor: int) -> list[Panel]:
         pixels=_pixels(shown.inputs.views[view], row),
         scale=factor,
         marks=marks if is_puzzled else _axes(shown, shown.inputs, row),
-        lines=tuple(label_lines(grid, permutation, turns)) if is_puzzled else ("not puzzled",),
+        lines=(
+            *(label_lines(grid, permutation, turns) if is_puzzled else ("not puzzled",)),
+            *cutout,
+        ),
     )
     return [before, after]
 
