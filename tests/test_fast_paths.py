@@ -85,7 +85,7 @@ def test_crop_resize_gives_the_plain_bytes_at_every_reach(channels, pixels_per_o
 @pytest.mark.parametrize("shape", [(128_000, 40), (40, 128_000)])
 def test_sums_are_clipped_where_rounding_makes_a_weight_negative(shape):
     image = np.zeros((*shape, 1), dtype=np.uint8)
-    image[0 if shape[0] > shape[1] else slice(None), :1 if shape[1] > shape[0] else None] = 255
+    image[0 if shape[0] > shape[1] else slice(None), : 1 if shape[1] > shape[0] else None] = 255
     size = tuple(8 if side > 40 else 40 for side in shape)
     box = (0, 0, shape[1], shape[0])
     assert_same_bytes(lambda: _core.crop_resize(image=image, box=box, size=size))

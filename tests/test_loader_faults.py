@@ -281,6 +281,9 @@ def test_warnings_of_the_decoder_are_counted_and_the_samples_are_used(tmp_path):
         ({"device": "gpu"}, "device must be cpu or cuda, got 'gpu'"),
         ({"device": None}, "device must be cpu or cuda, got None"),
         ({"device": "meta"}, "device must be cpu or cuda, got 'meta'"),
+        ({"shuffle": "no"}, "shuffle must be True or False, got 'no'"),
+        ({"shuffle": 0}, "shuffle must be True or False, got 0"),
+        ({"drop_last": None}, "drop_last must be True or False, got None"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(dataset, options, message):
@@ -297,6 +300,58 @@ def test_a_gpu_that_is_not_there_is_named(dataset):
 def test_a_folder_is_no_data_set(dataset):
     with pytest.raises(TypeError, match="dataset must be a Dataset, as open_dataset gives, got '"):
         Loader(str(dataset.root))
+
+
+def test_booleans_of_numpy_are_booleans(dataset):
+    loader = Loader(dataset, batch_size=4, shuffle=np.False_, drop_last=np.bool_(0))
+    assert len(loader) == 6
+    assert next(iter(loader)).index.tolist() == [0, 1, 2, 3]
+    assert json.loads(json.dumps(loader.state_dict()))["settings"]["shuffle"] is False
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "message"),
+    [
+        ({}, {"world_size": 4}, r"rank must be given, or RANK in .* \(WORLD_SIZE\) of 4"),
+        ({"WORLD_SIZE": "4"}, {}, r"rank must be given, or RANK in .* \(WORLD_SIZE\) of 4"),
+        ({"RANK": "1"}, {}, r"world_size must be given, or WORLD_SIZE in .* \(RANK\) of 1"),
+        ({}, {"rank": 1}, r"world_size must be given, or WORLD_SIZE in .* \(RANK\) of 1"),
+        ({"RANK": "", "WORLD_SIZE": "2"}, {}, "rank must be given"),
+        ({"RANK": "one", "WORLD_SIZE": "2"}, {}, "environment variable RANK must be a whole"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, {}, r"rank must be in \[0, 2\), got 2"),
+    ],
+)
+def test_half_of_a_place_in_the_world_is_refused(
+    dataset, monkeypatch, environment, options, message
+):
+    set_environment(monkeypatch, environment)
+    with pytest.raises(ConfigError, match=message):
+        Loader(dataset, batch_size=2, size=32, **options)
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "length"),
+    [
+        ({}, {}, 11),
+        ({}, {"rank": 0}, 11),
+        ({}, {"world_size": 1}, 11),
+        ({"RANK": "0"}, {}, 11),
+        ({"WORLD_SIZE": "1"}, {}, 11),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, {}, 5),
+        ({"RANK": "1"}, {"world_size": 2}, 5),
+        ({"WORLD_SIZE": "2"}, {"rank": 0}, 5),
+    ],
+)
+def test_a_place_in_the_world_is_put_together(dataset, monkeypatch, environment, options, length):
+    set_environment(monkeypatch, environment)
+    assert len(Loader(dataset, batch_size=2, size=32, **options)) == length
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
 
 def test_a_box_that_makes_no_sense_is_named_with_its_file(dataset):

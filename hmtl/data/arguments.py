@@ -4,6 +4,8 @@ import operator
 from numbers import Real
 from typing import Any, SupportsIndex
 
+import numpy as np
+
 from hmtl.errors import ConfigError
 
 
@@ -11,6 +13,13 @@ def check_choice(name: str, value: object, choices: Any) -> None:
     """Raise ConfigError unless `value` is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{name} must be one of {list(choices)}, got {value!r}")
+
+
+def yes_or_no(name: str, value: object) -> bool:
+    """Return a plain bool; raise ConfigError unless it is one, of Python or NumPy."""
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def real_number(name: str, value: object, low: float, high: float) -> float:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from hmtl import _core
-from hmtl.data.arguments import check_choice, whole_number
+from hmtl.data.arguments import check_choice, whole_number, yes_or_no
 from hmtl.data.augmentation import Augmentation, resolve_augmentation
 from hmtl.data.batch import Batch
 from hmtl.data.dataset import Dataset
@@ -99,7 +99,7 @@ class Loader:
         threads = whole_number("num_threads", num_threads, 0, 1024) or usable_cores()
 
         self.dataset = dataset
-        self._shuffle = bool(shuffle)
+        self._shuffle = yes_or_no("shuffle", shuffle)
         self._plan = process_plan(len(dataset), batch_size, rank, world_size, drop_last)
         self._settings = all_that_shapes_batches(
             dataset, self._plan, options, shuffle=self._shuffle

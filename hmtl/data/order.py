@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from hmtl import _core
-from hmtl.data.arguments import whole_number
+from hmtl.data.arguments import whole_number, yes_or_no
 from hmtl.data.rendering import PADDING
 from hmtl.errors import ConfigError
 
@@ -68,24 +68,36 @@ def process_plan(
     """Return the plan of this process.
 
     Rank and world size that are None are those of torch.distributed, else of the environment.
+    Raises ConfigError where one of them is known and the other would be a guess.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        here = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    else:
-        here = _from_environment("RANK", 0), _from_environment("WORLD_SIZE", 1)
+        rank = torch.distributed.get_rank() if rank is None else rank
+        world_size = torch.distributed.get_world_size() if world_size is None else world_size
+    rank = _from_environment("RANK") if rank is None else rank
+    world_size = _from_environment("WORLD_SIZE") if world_size is None else world_size
+    if rank is None and world_size not in (None, 1):
+        raise ConfigError(
+            f"rank must be given, or RANK in the environment, for a world_size (WORLD_SIZE) of"
+            f" {world_size!r}"
+        )
+    if world_size is None and rank not in (None, 0):
+        raise ConfigError(
+            f"world_size must be given, or WORLD_SIZE in the environment, for a rank (RANK) of"
+            f" {rank!r}"
+        )
     return BatchPlan(
         count=count,
         batch_size=batch_size,
-        rank=here[0] if rank is None else rank,
-        world_size=here[1] if world_size is None else world_size,
-        drop_last=bool(drop_last),
+        rank=0 if rank is None else rank,
+        world_size=1 if world_size is None else world_size,
+        drop_last=yes_or_no("drop_last", drop_last),
     )
 
 
-def _from_environment(name: str, otherwise: int) -> int:
+def _from_environment(name: str) -> int | None:
     value = os.environ.get(name, "")
     if not value:
-        return otherwise
+        return None
     if not value.isdecimal():
         raise ConfigError(f"environment variable {name} must be a whole number, got {value!r}")
     return int(value)
