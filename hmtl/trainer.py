@@ -263,7 +263,10 @@ class Trainer:
             self.loader.load_state_dict(state["loader"])
         except ConfigError as error:
             if not allow_changes:
-                raise
+                raise ConfigError(
+                    f"{error}, in {self.out / LAST}: --allow-changes begins epoch"
+                    f" {self.epoch + 1} anew"
+                ) from error
             self.show.say(f"{error}: epoch {self.epoch + 1} starts anew")
             self.loader.set_epoch(self.epoch)
         torch.set_rng_state(state["rng"]["cpu"])

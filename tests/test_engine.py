@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -341,6 +342,20 @@ def test_resuming_names_changed_settings(run: Path, data: Dataset) -> None:
             resume=True,
             reporter=quiet(),
         )
+
+
+def test_a_state_of_the_loader_that_does_not_fit_is_named_with_its_checkpoint(
+    run: Path, data: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(run, tmp_path / "old")
+    path = tmp_path / "old" / "checkpoints" / "last.pt"
+    state = torch.load(path, weights_only=False)
+    state["loader"]["version"] = 1
+    torch.save(state, path)
+    with pytest.raises(
+        ConfigError, match=f"version 2, got 1, in {path}: --allow-changes begins epoch 3 anew"
+    ):
+        engine.train(tiny(), data=data, out=path.parent.parent, resume=True, reporter=quiet())
 
 
 @pytest.mark.slow

@@ -22,6 +22,9 @@ from hmtl.data import Dataset, Loader
 
 OPTIONS = {"batch_size": 4, "size": 32}
 
+AT_ONCE_S = 3.0
+"""On a busy machine; the work that is given up takes longer."""
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
@@ -71,18 +74,28 @@ def outcome(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, s
 
 
 CTRL_C = """
-loader = Loader(many, batch_size={batch_size}, size=512, num_threads=2, prefetch=2, seed=5)
-begun = None
+many = many.subset(np.arange(200))
+loader = Loader(many, batch_size=20, size=256, num_threads=2, prefetch=2, seed=5)
+handed = 0
+# The default, even where the parent of this process ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
-    for number, batch in enumerate(loader):
-        if number == 0:
+    for batch in loader:
+        handed += 1
+        if handed == 1:
             print("ready", flush=True)
+            time.sleep(60)
     print("not interrupted")
 except KeyboardInterrupt:
-    print("interrupted", loader.state_dict()["samples"] % {batch_size}, flush=True)
-small = Loader(dataset, batch_size=4, size=32, num_threads=2, seed=5)
-expected = [batch.images.clone() for batch in small]
+    print("interrupted", handed, loader.state_dict()["samples"], flush=True)
+loader.load_state_dict(loader.state_dict())
+rest = [batch.images.clone() for batch in loader]
+loader.set_epoch(0)
+whole = [batch.images.clone() for batch in loader]
+assert len(whole) == 10 and len(rest) == 10 - handed
+assert all((one == other).all() for one, other in zip(rest, whole[handed:]))
 loader.close()
+many = dataset.subset(np.resize(np.arange(len(dataset)), 2000))
 
 # The same loader goes on to work, with what was under way cancelled.
 again = Loader(many, batch_size=8, size=64, num_threads=2, prefetch=2, seed=5)
@@ -104,13 +117,13 @@ print("works", flush=True)
 
 
 def test_ctrl_c_in_the_middle_of_an_epoch_ends_it_and_the_loader_works_again(dataset):
-    process = start(dataset, CTRL_C.format(batch_size=20))
+    process = start(dataset, CTRL_C)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
-    assert process.stdout.readline() == "interrupted 0\n"
-    assert time.monotonic() - began < 1.0
+    assert process.stdout.readline() == "interrupted 1 20\n"
+    assert time.monotonic() - began < AT_ONCE_S
     assert outcome(process) == (0, "works\n", "")
 
 
@@ -135,8 +148,8 @@ def test_ctrl_c_is_seen_while_a_batch_is_waited_for(dataset):
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     assert process.stdout.readline() == "interrupted\n"
-    assert time.monotonic() - began < 1.0
-    assert outcome(process, timeout=10) == (0, "0\n", "")
+    assert time.monotonic() - began < AT_ONCE_S
+    assert outcome(process, timeout=30) == (0, "0\n", "")
 
 
 def test_a_signal_handler_runs_while_a_batch_is_waited_for_and_may_close_the_loader(dataset):
@@ -247,7 +260,7 @@ def test_close_on_another_thread_ends_the_wait(dataset):
     began = time.monotonic()
     with pytest.raises(RuntimeError, match="the loader was closed while a batch was waited for"):
         next(iter(loader))
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 0.3 + AT_ONCE_S
     timer.join()
 
 
@@ -377,8 +390,8 @@ time.sleep(0.2)
 """
     code, out, err = outcome(start(dataset, program))
     assert (code, err) == (0, "")
-    # Those that were not out of their wait by then never got the GIL again.
-    assert set(out.splitlines()) == {"the loader was closed while a batch was waited for"}
+    # Those that were not out of their wait by then never got the GIL again: it may be all of them.
+    assert set(out.splitlines()) <= {"the loader was closed while a batch was waited for"}
 
 
 def test_a_process_ends_while_daemon_threads_iterate(dataset):
@@ -427,7 +440,9 @@ def test_loaders_come_and_go_without_leaving_threads_or_files(dataset):
     for _ in range(200):
         next(iter(Loader(dataset, num_threads=4, **OPTIONS)))
     gc.collect()
-    assert threads_and_files() <= before
+    threads, files = threads_and_files()
+    assert threads <= before[0]
+    assert files <= before[1]
 
 
 def test_python_goes_on_while_a_batch_is_rendered(dataset):
@@ -443,12 +458,19 @@ def test_python_goes_on_while_a_batch_is_rendered(dataset):
 
 
 def test_a_batch_that_is_kept_outlives_everything(dataset):
-    iterator = iter(Loader(dataset, **OPTIONS))
+    loader = Loader(dataset, **OPTIONS)
+    iterator = iter(loader)
     kept = next(iterator).images
     copied = kept.clone()
     iterator.close()
     del iterator
     gc.collect()
     for _ in range(3):
-        list(Loader(dataset, **OPTIONS))
+        for batch in loader:
+            assert batch.images.data_ptr() != kept.data_ptr()
+            del batch
+    assert torch.equal(kept, copied)
+    loader.close()
+    del loader
+    gc.collect()
     assert torch.equal(kept, copied)
