@@ -103,7 +103,7 @@ py::dict bind_decode_call(const py::bytes& data, int codec, std::string name, in
   const Encoded sample = encoded(data, codec, std::move(name), height, width);
   Picture picture;
   {
-    py::gil_scoped_release nogil;
+    const NoGil nogil;
     decode(sample, options, picture);
   }
   return picture_dict(picture);
@@ -150,7 +150,7 @@ std::int64_t bind_decode_repeatedly(const std::vector<py::bytes>& data, const Ex
                                     int passes) {
   const std::vector<Encoded> samples = encoded_samples(data, extents);
   std::int64_t pixels = 0;
-  py::gil_scoped_release nogil;
+  const NoGil nogil;
   Picture picture;
   for (int pass = 0; pass < passes; ++pass) {
     for (const Encoded& sample : samples) {
@@ -166,7 +166,7 @@ py::bytes bind_read_extent(const py::sequence& paths, const Extents& extents) {
   const FileTable files = one_file(paths, extent);
   std::vector<std::uint8_t> bytes;
   {
-    py::gil_scoped_release nogil;
+    const NoGil nogil;
     files.read(extent, bytes);
   }
   return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -177,7 +177,7 @@ py::dict bind_inspect(const py::sequence& paths, const Extents& extents, std::in
   const FileTable files = one_file(paths, extent);
   Picture picture;
   {
-    py::gil_scoped_release nogil;
+    const NoGil nogil;
     inspect(files, extent, max_pixels, picture);
   }
   py::dict dict;
@@ -200,7 +200,7 @@ py::bytes bind_lzf(const py::bytes& data, std::size_t size) {
   const Encoded sample = encoded(data, static_cast<int>(Codec::kLzfBgr), "data", 0, 0);
   std::vector<std::uint8_t> out(size);
   {
-    py::gil_scoped_release nogil;
+    const NoGil nogil;
     check_lzf(Decode(sample.bytes, sample.size, out.data(), size), size, sample);
   }
   return py::bytes(reinterpret_cast<const char*>(out.data()), size);
@@ -208,7 +208,7 @@ py::bytes bind_lzf(const py::bytes& data, std::size_t size) {
 
 std::uint32_t bind_crc32(const py::bytes& data, bool use_wide) {
   const Encoded sample = encoded(data, 0, "data", 0, 0);
-  py::gil_scoped_release nogil;
+  const NoGil nogil;
   return crc32(sample.bytes, sample.size, use_wide);
 }
 

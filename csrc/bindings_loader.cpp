@@ -97,13 +97,13 @@ class Renderer {
   void close() {
     if (core_->in_forked_child()) return;
     {
-      py::gil_scoped_release nogil;
+      const NoGil nogil;
       core_->close();
     }
     // At the interpreter's end a thread must not be on its way to the GIL: it would never get it,
     // and be ended in the middle of C++.
     while (waiting_ > 0) {
-      py::gil_scoped_release nogil;
+      const NoGil nogil;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     const std::list<Lent> lent = std::move(lent_);
@@ -127,7 +127,7 @@ class Renderer {
 
   std::optional<BatchResult> wait_slice(std::uint64_t ticket) {
     const Waiting waiting(waiting_);
-    py::gil_scoped_release nogil;
+    const NoGil nogil;
     return core_->wait(ticket, kSlice);
   }
 

@@ -34,7 +34,7 @@ Array<SampleParams> bind_draw_params(const DrawSettings& settings, std::uint64_t
   const auto* boxes = reinterpret_cast<const Box*>(box.data());
   SampleParams* out = params.mutable_data();
   {
-    py::gil_scoped_release nogil;
+    const NoGil nogil;
     draw_batch(settings, seed, epoch, samples.data(), static_cast<std::size_t>(count), views, faces,
                boxes, out);
   }
@@ -45,7 +45,7 @@ py::array_t<std::int64_t> bind_epoch_order(std::uint64_t seed, std::uint32_t epo
                                            std::size_t count) {
   std::vector<std::int64_t> order;
   {
-    py::gil_scoped_release nogil;
+    const NoGil nogil;
     order = epoch_order(seed, epoch, count);
   }
   return py::array_t<std::int64_t>(static_cast<py::ssize_t>(order.size()), order.data());
@@ -59,7 +59,7 @@ void bind_normalize(const Array<std::uint8_t>& rgb, Array<float> out) {
   const std::uint8_t* in = rgb.data();
   float* to = out.mutable_data();
   const auto pixels = static_cast<std::size_t>(rgb.size()) / 3;
-  py::gil_scoped_release nogil;
+  const NoGil nogil;
   normalize(in, to, pixels);
 }
 

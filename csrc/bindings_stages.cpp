@@ -78,7 +78,7 @@ Pixels bind_crop_resize(const Pixels& image, const std::array<float, 4>& box,
   const MutableImageView dst = {out.mutable_data(), size.first, size.second, channels,
                                 static_cast<std::ptrdiff_t>(size.second) * channels};
   ResampleScratch scratch;
-  py::gil_scoped_release nogil;
+  const NoGil nogil;
   crop_resize(plane, {box[0], box[1], box[2], box[3]}, static_cast<std::uint8_t>(border), scratch,
               dst);
   return out;
