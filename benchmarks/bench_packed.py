@@ -16,11 +16,11 @@ import numpy as np
 
 from benchmarks.loader import files
 from benchmarks.loader.checks import one_batch, rows
-from benchmarks.loader.compare import MAX_BATCH, UINT8, images_per_s, warm_up
+from benchmarks.loader.compare import MAX_BATCH, UINT8, time_loaders
 from benchmarks.loader.hmtl_side import HmtlLoader
 from benchmarks.loader.work import Labelled, Running, Work
 from benchmarks.machine import machine
-from benchmarks.timing import Settings, ratios, run_program, summarise, take_turns
+from benchmarks.timing import Settings, ratios, run_program, summarise
 from hmtl.data import Augmentation, Dataset, open_dataset
 from hmtl.data.augmentation import resolve_augmentation
 
@@ -83,13 +83,7 @@ def run(settings: Settings) -> dict[str, Any]:
         count = min(MAX_BATCH, len(datasets[LOOSE]))
         running = Running(batch_size=count, threads=settings.threads)
         loaders = {name: HmtlLoader(dataset, work, running) for name, dataset in datasets.items()}
-        for loader in loaders.values():
-            warm_up(loader)
-        measured = {
-            name: {UINT8: lambda loader=loader: images_per_s(loader, settings.seconds)}
-            for name, loader in loaders.items()
-        }
-        runs = take_turns(measured, settings.repeats)
+        runs = time_loaders(loaders, UINT8, settings)
     gains = {f"{codec}/{LOOSE}": ratios(runs, codec, UINT8)[f"{codec}/{LOOSE}"] for codec in CODECS}
     return {**about, "results": summarise(runs, "images_per_s"), "ratios": gains}
 

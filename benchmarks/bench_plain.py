@@ -14,12 +14,12 @@ import torch
 
 from benchmarks.loader import patches
 from benchmarks.loader.checks import check_side, one_batch
-from benchmarks.loader.compare import HMTL, MAX_BATCH, UINT8, images_per_s, warm_up
+from benchmarks.loader.compare import HMTL, MAX_BATCH, UINT8, time_loaders
 from benchmarks.loader.h5py_sides import RowThreads, open_processes
 from benchmarks.loader.hmtl_side import HmtlLoader
 from benchmarks.loader.work import Open, Running, Work
 from benchmarks.machine import machine
-from benchmarks.timing import Settings, ratios, run_program, summarise, take_turns
+from benchmarks.timing import Settings, ratios, run_program, summarise
 from hmtl.data import Augmentation, Dataset
 
 SIDES: dict[str, Open] = {
@@ -56,13 +56,7 @@ def run(settings: Settings) -> dict[str, Any]:
         check(dataset, work)
         running = Running(batch_size=min(MAX_BATCH, len(dataset)), threads=settings.threads)
         loaders = {name: open_side(dataset, work, running) for name, open_side in SIDES.items()}
-        for loader in loaders.values():
-            warm_up(loader)
-        measured = {
-            name: {UINT8: lambda loader=loader: images_per_s(loader, settings.seconds)}
-            for name, loader in loaders.items()
-        }
-        runs = take_turns(measured, settings.repeats)
+        runs = time_loaders(loaders, UINT8, settings)
     return {
         **document,
         "results": summarise(runs, "images_per_s"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.loader import files
-from benchmarks.loader.compare import HMTL, MAX_BATCH, images_per_s, warm_up
+from benchmarks.loader.compare import HMTL, MAX_BATCH, time_loaders
 from benchmarks.loader.hmtl_side import HmtlLoader
 from benchmarks.loader.work import Labelled, Running, Work
 from benchmarks.machine import machine
@@ -67,19 +67,12 @@ def run(settings: Settings) -> dict[str, Any]:
         work = Work(augmentation=resolve_augmentation("level2"))
         about = {"name": "threads", **machine(), "images": len(dataset), "source": source}
         batch_size = min(MAX_BATCH, len(dataset))
-        one, two = (
-            HmtlLoader(dataset, work, Running(batch_size=batch_size, threads=threads))
+        loaders = {
+            str(threads): HmtlLoader(dataset, work, Running(batch_size=batch_size, threads=threads))
             for threads in (1, 2)
-        )
-        for loader in (one, two):
-            warm_up(loader)
-        speeds = take_turns(
-            {
-                str(threads): {HMTL: lambda loader=loader: images_per_s(loader, settings.seconds)}
-                for threads, loader in ((1, one), (2, two))
-            },
-            settings.repeats,
-        )
+        }
+        speeds = time_loaders(loaders, HMTL, settings)
+        one = loaders["1"]
         counts = take_turns(
             {
                 ALONE: {"python": lambda: count_per_s(settings.seconds)},

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hmtl.errors import DataError
-
 from . import options
-from .console import printable, progress
+from .console import encodable, printable, progress, write_file
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -88,14 +86,7 @@ def loader(
         )
     _show(found)
     if json_file is not None:
-        _write(found, json_file)
-
-
-def _write(found: Mapping[str, Any], path: Path) -> None:
-    try:
-        path.write_text(json.dumps(found, indent=1) + "\n")
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+        write_file(json_file, (json.dumps(found, indent=1) + "\n").encode())
 
 
 def _show(found: Mapping[str, Any]) -> None:
@@ -121,7 +112,7 @@ def _show(found: Mapping[str, Any]) -> None:
     for part in parts:
         console.print(part)
     for line in text.getvalue().splitlines():
-        click.echo(line.rstrip().encode(encoding, "backslashreplace").decode(encoding))
+        click.echo(encodable(line.rstrip()))
 
 
 def _summary(found: Mapping[str, Any]) -> list[str]:

@@ -4,8 +4,9 @@
 
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define HMTL_CARRY_LESS
+#include "dispatch.h"
+
+#ifdef HMTL_X86
 #include <immintrin.h>
 #endif
 
@@ -24,7 +25,7 @@ std::uint32_t add_bytes(std::uint32_t crc, const std::uint8_t* bytes, std::size_
   return crc;
 }
 
-#ifdef HMTL_CARRY_LESS
+#ifdef HMTL_X86
 constexpr std::size_t kLane = 16, kLanes = 4, kBlock = kLane * kLanes;
 // The same in AVX-512, where a register is four lanes.
 constexpr std::size_t kWideBlock = kBlock * 4;
@@ -123,7 +124,7 @@ std::uint32_t crc32_plain(const std::uint8_t* bytes, std::size_t size) {
 }
 
 std::uint32_t crc32(const std::uint8_t* bytes, std::size_t size, bool use_wide) {
-#ifdef HMTL_CARRY_LESS
+#ifdef HMTL_X86
   static const bool can_fold = __builtin_cpu_supports("pclmul") != 0;
   static const bool can_fold_wide =
       __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("vpclmulqdq") != 0;

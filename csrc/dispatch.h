@@ -11,10 +11,13 @@
 #define HMTL_CLONES
 #endif
 
-// In front of a function written in AVX2's intrinsics, the twin of a plain one that gives the same
-// bytes; defined where a compiler has them. Such a function is called only if `use_avx2()`.
+// Defined where a compiler has x86's intrinsics, also those of processors beyond the one it builds
+// for: in functions that say so. A function in AVX2's is the twin of a plain one that gives the
+// same bytes, and is called only if `use_avx2()`.
 #if defined(__x86_64__) && defined(__GNUC__)
+#define HMTL_X86
 #define HMTL_AVX2 __attribute__((target("avx2")))
+#define HMTL_AVX512 __attribute__((target("avx512f,avx512bw")))
 #endif
 
 namespace hmtl {

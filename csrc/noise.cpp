@@ -40,7 +40,7 @@ struct NamedKernel {
 
 std::vector<NamedKernel> usable_kernels() {
   std::vector<NamedKernel> kernels = {{"plain", &add_noise_plain}};
-#ifdef HMTL_NOISE_VECTORS
+#ifdef HMTL_X86
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2")) kernels.push_back({"avx2", &add_noise_avx2});
   if (__builtin_cpu_supports("avx512bw")) kernels.push_back({"avx512", &add_noise_avx512});

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "dispatch.h"
 #include "noise.h"
 
 namespace hmtl {
@@ -19,8 +20,7 @@ using NoiseKernel = void (*)(const NoiseSource& source, std::int32_t scale, std:
 void add_noise_plain(const NoiseSource& source, std::int32_t scale, std::uint32_t first,
                      std::size_t blocks, std::uint8_t* samples);
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define HMTL_NOISE_VECTORS
+#ifdef HMTL_X86
 void add_noise_avx2(const NoiseSource& source, std::int32_t scale, std::uint32_t first,
                     std::size_t blocks, std::uint8_t* samples);
 void add_noise_avx512(const NoiseSource& source, std::int32_t scale, std::uint32_t first,

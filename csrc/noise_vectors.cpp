@@ -2,7 +2,7 @@
 
 #include "noise_kernels.h"
 
-#ifdef HMTL_NOISE_VECTORS
+#ifdef HMTL_X86
 
 // GCC 12 takes the undefined values with which its AVX-512 intrinsics begin for mistakes (bug
 // 105593).
@@ -15,9 +15,6 @@
 #if !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif
-
-#define HMTL_AVX2 __attribute__((target("avx2")))
-#define HMTL_AVX512 __attribute__((target("avx512f,avx512bw")))
 
 namespace hmtl {
 namespace {

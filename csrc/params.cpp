@@ -86,8 +86,7 @@ void draw_filters(const DrawSettings& settings, Stream stream, SampleParams& par
     blur = stream.chance(0.5);
     down_scale = !blur;
   }
-  const int canvas =
-      params.puzzled ? settings.grid * tile_side(settings.size, settings.grid) : settings.size;
+  const int canvas = canvas_side(settings.size, settings.grid, params.puzzled != 0);
   params.blur = blur;
   if (down_scale) params.down_scale = std::max(1, static_cast<int>(std::lround(share * canvas)));
 }

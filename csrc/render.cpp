@@ -10,11 +10,6 @@
 namespace hmtl {
 namespace {
 
-// Side of what a view is rendered at before it is tiled.
-int canvas_side(const SampleParams& params, const RenderSettings& settings) {
-  return params.puzzled ? settings.grid * tile_side(settings.size, settings.grid) : settings.size;
-}
-
 // What all views of a sample need of its picture.
 DecodeOptions decode_options(const SampleParams* params, std::size_t views,
                              const RenderSettings& settings) {
@@ -31,7 +26,7 @@ DecodeOptions decode_options(const SampleParams* params, std::size_t views,
     const Box& box = params[view].box;
     region = {std::min(region.x0, box.x0), std::min(region.y0, box.y0), std::max(region.x1, box.x1),
               std::max(region.y1, box.y1)};
-    const double side = canvas_side(params[view], settings);
+    const double side = canvas_side(settings.size, settings.grid, params[view].puzzled != 0);
     const double x = (static_cast<double>(box.x1) - box.x0) / side;
     const double y = (static_cast<double>(box.y1) - box.y0) / side;
     options.pixels_per_output = std::min({options.pixels_per_output, x, y});
@@ -57,7 +52,7 @@ void render_view(const SampleParams& params, const RenderSettings& settings, Ren
                  MutableImageView output, std::int64_t* permutation, std::int64_t* turns) {
   MutableImageView canvas = output;
   if (params.puzzled) {
-    const int side = canvas_side(params, settings);
+    const int side = canvas_side(settings.size, settings.grid, true);
     scratch.canvas.reshape(side, side, 3);
     canvas = scratch.canvas.view();
   }

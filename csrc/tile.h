@@ -13,6 +13,11 @@ constexpr int kMaxTiles = kMaxGrid * kMaxGrid;
 // Side of a tile: the canvas of grid × grid tiles covers an output of `size`.
 constexpr int tile_side(int size, int grid) { return (size + grid - 1) / grid; }
 
+// Side of what is rendered for an output of `size`: that of all tiles where they are to be moved.
+constexpr int canvas_side(int size, int grid, bool puzzled) {
+  return puzzled ? grid * tile_side(size, grid) : size;
+}
+
 // Puts tile `permutation[cell]` of the square `canvas`, turned counter-clockwise by `turns[cell]`
 // quarter turns, into cell `cell` of `dst`; cells and tiles are numbered by rows. `dst` gets the
 // first rows and columns of the tiled canvas. The labels that describe the result are written to

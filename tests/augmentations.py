@@ -1,9 +1,11 @@
 """Augmentations drawn by Hypothesis, and the settings of the core's draws."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from golden import generate
 from hypothesis import Phase
 from hypothesis import strategies as st
 
@@ -16,26 +18,13 @@ PRETEXTS = {"none": 0, "puzzle": 1, "rotation": 2, "puzzle-rotation": 3}
 UNSHRUNK = (Phase.explicit, Phase.generate)
 """For tests of everything at once: to make their examples smaller takes minutes."""
 
-EVERYTHING = Augmentation(
+EVERYTHING = replace(
+    generate.EVERYTHING,
     turn=0.8,
-    margin=(0.5, 1.5),
-    area=(0.3, 1.0),
     aspect=(0.7, 1.5),
     off_centre=0.8,
-    mirror=0.5,
-    color=0.7,
-    brightness=(0.6, 1.4),
-    contrast=(0.6, 1.4),
-    saturation=(0.8, 1.2),
-    hue=(-36.0, 36.0),
-    grey=0.3,
-    blur=0.5,
-    down_scale=0.5,
-    down_scale_to=(0.3, 0.5),
     noise=0.7,
     noise_deviation=(0.02, 0.1),
-    cutout=0.6,
-    cutout_area=(0.02, 0.3),
 )
 
 

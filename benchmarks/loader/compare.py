@@ -15,7 +15,7 @@ from benchmarks.loader.peers import normalised_by_batch
 from benchmarks.loader.torchvision_side import open_torchvision
 from benchmarks.loader.work import Labelled, Open, Running, Work
 from benchmarks.machine import machine
-from benchmarks.timing import Settings, one_torch_thread, ratios, summarise, take_turns
+from benchmarks.timing import Runs, Settings, one_torch_thread, ratios, summarise, take_turns
 from hmtl.data import Dataset
 
 UINT8, FLOAT32 = "uint8", "float32"
@@ -131,6 +131,17 @@ def warm_up(loader: Iterable[Labelled]) -> float:
     for _ in loader:
         pass
     return images_per_s(loader, 0.0, min_epochs=1)
+
+
+def time_loaders(loaders: Mapping[str, Iterable[Labelled]], kind: str, settings: Settings) -> Runs:
+    """Return the speeds of loaders of this kind of batch, which take turns after a warm-up each."""
+    for loader in loaders.values():
+        warm_up(loader)
+    measured = {
+        name: {kind: lambda loader=loader: images_per_s(loader, settings.seconds)}
+        for name, loader in loaders.items()
+    }
+    return take_turns(measured, settings.repeats)
 
 
 def images_per_s(loader: Iterable[Labelled], seconds: float, min_epochs: int = MIN_EPOCHS) -> float:

@@ -17,10 +17,11 @@ from hmtl.data.augmentation import Augmentation, resolve_augmentation
 from hmtl.data.batch import Batch
 from hmtl.data.dataset import Dataset
 from hmtl.data.order import LARGEST_EPOCH, epoch_order, process_plan
+from hmtl.data.packing.record import Fit
 from hmtl.data.parallel import usable_cores
 from hmtl.data.read_ahead import Epoch, ReadAhead, Remedy
 from hmtl.data.record import Record
-from hmtl.data.rendering import Decode, Fit, Pretext, Renderer, RenderOptions
+from hmtl.data.rendering import Decode, Pretext, Renderer, RenderOptions
 from hmtl.data.state import Position, all_that_shapes_batches, make_state, read_state
 from hmtl.data.upload import Uploader
 from hmtl.errors import ConfigError

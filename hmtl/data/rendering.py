@@ -14,7 +14,7 @@ from hmtl.data.augmentation import Augmentation
 from hmtl.data.batch import Batch
 from hmtl.data.buffers import BufferPool, Pixels
 from hmtl.data.dataset import Dataset
-from hmtl.data.packing.record import check_covered
+from hmtl.data.packing.record import Fit, check_covered
 from hmtl.errors import ConfigError
 from hmtl.pose import in_plane_turn
 
@@ -22,7 +22,6 @@ PADDING = -1
 """Index of a row that only fills up a rank's last batch."""
 
 Pretext = Literal["none", "puzzle", "rotation", "puzzle-rotation"]
-Fit = Literal["short-side", "stretch"]
 Decode = Literal["planes", "rgb"]
 
 # Numbers of the core's enumerations.
