@@ -14,13 +14,14 @@ from hmtl.errors import ConfigError, DataError, RunError
 
 from .console import EchoHandler, printable
 
-# name: (attribute of hmtl.cli.<name>, help); the modules are imported only when called.
+# name: (module.command in hmtl.cli, help); the modules are imported only when called.
 COMMANDS = {
-    "demo": ("demo", "Run the whole method on rendered heads, on the CPU, in minutes."),
-    "train": ("train", "Train one row of the paper's tables."),
-    "eval": ("evaluate", "Evaluate a run on a data set, under named protocols."),
-    "data": ("data", "Verify, look at, index, convert and render data sets."),
-    "bench": ("bench", "Show where the time goes, with your own data and settings."),
+    "demo": ("demo.demo", "Run the whole method on rendered heads, on the CPU, in minutes."),
+    "train": ("train.train", "Train one row of the paper's tables."),
+    "eval": ("eval.evaluate", "Evaluate a run on a data set, under named protocols."),
+    "import": ("importing.import_weights", "Take over a backbone that others trained, for --init."),
+    "data": ("data.data", "Verify, look at, index, convert and render data sets."),
+    "bench": ("bench.bench", "Show where the time goes, with your own data and settings."),
 }
 
 DONE, FAILED, MISUSED = 0, 1, 2
@@ -38,8 +39,8 @@ class LazyGroup(click.Group):
         """Import a command by name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"hmtl.cli.{cmd_name}")
-        command: click.Command = getattr(module, COMMANDS[cmd_name][0])
+        module, _, name = COMMANDS[cmd_name][0].partition(".")
+        command: click.Command = getattr(importlib.import_module(f"hmtl.cli.{module}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -11,6 +11,7 @@ _CONSTRUCTORS: dict[str, Callable[..., ResNet]] = {
     "resnet34": resnet.resnet34,
     "resnet50": resnet.resnet50,
 }
+BACKBONES = tuple(_CONSTRUCTORS)
 # Channels at the ends of layer1 … layer4.
 STAGE_WIDTHS: dict[str, tuple[int, int, int, int]] = {
     "resnet18": (64, 128, 256, 512),
