@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from hmtl.data.layouts import aflw2000, biwi, csv, packed, w300lp, xgaze
+from hmtl.data.layouts import aflw2000, biwi, csv, images, packed, w300lp, xgaze
 from hmtl.data.layouts.layout import Layout
 from hmtl.errors import ConfigError, DataError
 
@@ -16,6 +16,7 @@ LAYOUTS = {
         xgaze.LAYOUT,
         csv.LAYOUT,
         packed.LAYOUT,
+        images.LAYOUT,
     )
 }
 

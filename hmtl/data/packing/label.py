@@ -38,7 +38,7 @@ def key_of(number: int, name: str) -> str:
 
 
 def to_bytes(label: Label) -> bytes:
-    """Return one line of JSON in ASCII; a roll that is not known is null."""
+    """Return one line of JSON in ASCII; an angle that is not known is null."""
     angles = {
         name: None if math.isnan(value) else value
         for name, value in zip(_ANGLES, label.pose, strict=True)
@@ -58,8 +58,8 @@ def to_bytes(label: Label) -> bytes:
 def from_bytes(content: bytes, *, name: str, subject: str) -> Label:
     """Return the label in a JSON object; ValueError says what is wrong with it.
 
-    It must have `yaw`, `pitch`, `box` and may have the other fields; `name` and `subject` are taken
-    where it does not say them.
+    It must have `yaw`, `pitch`, `box` and may have the other fields; all angles are null where the
+    picture has no labels. `name` and `subject` are taken where it does not say them.
     """
     try:
         values = json.loads(content)
@@ -75,14 +75,21 @@ def from_bytes(content: bytes, *, name: str, subject: str) -> Label:
         name=_text("name", values.get("name", name)),
         subject=_text("subject", values.get("subject", subject)),
         convention=convention,
-        pose=(
-            _number("yaw", values.get("yaw")),
-            _number("pitch", values.get("pitch")),
-            math.nan if values.get("roll") is None else _number("roll", values["roll"]),
-        ),
+        pose=_pose(values),
         face=_box("face", values["face"]) if "face" in values else box,
         box=box,
         crc=_crc(values.get("crc32", 0)),
+    )
+
+
+def _pose(values: dict[str, Any]) -> tuple[float, float, float]:
+    # Angles that are all null are of a picture without labels, angles that are left out are not.
+    if all(values.get(name, "left out") is None for name in _ANGLES):
+        return math.nan, math.nan, math.nan
+    return (
+        _number("yaw", values.get("yaw")),
+        _number("pitch", values.get("pitch")),
+        math.nan if values.get("roll") is None else _number("roll", values["roll"]),
     )
 
 
