@@ -17,6 +17,7 @@ from hmtl.data import Dataset, Loader
 from hmtl.data.dataset import within_range
 from hmtl.errors import ConfigError, RunError
 from hmtl.losses import build_weighting
+from hmtl.models.loading import load_backbone
 from hmtl.models.multi_task import MultiTaskNet, PoseNetwork
 
 WEIGHTS = "weights.safetensors"
@@ -97,7 +98,7 @@ def initialise(model: MultiTaskNet, config: Config) -> None:
         return
     weights = _imagenet(config.model.backbone) if init == "imagenet" else _read(Path(init))
     try:
-        model.load_backbone(weights)
+        load_backbone(model.backbone, weights)
     except ValueError as error:
         raise ConfigError(f"cannot start a {config.model.backbone} from {init}: {error}") from error
 

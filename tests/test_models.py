@@ -7,6 +7,7 @@ import torchvision
 from torch import nn
 
 from hmtl.models.heads import HopenetHead, RegressionHead, bin_count, bin_index
+from hmtl.models.loading import load_backbone
 from hmtl.models.multi_task import MultiTaskNet
 
 DEFAULTS = {
@@ -190,21 +191,21 @@ def test_load_backbone_takes_torchvisions_file_and_ignores_its_classifier():
     older = {k: v for k, v in source.items() if not k.endswith("num_batches_tracked")}
     net = build()
     head = net.pose.linear.weight.clone()
-    net.load_backbone(older)
+    load_backbone(net.backbone, older)
     assert torch.equal(net.backbone.layer2[0].conv1.weight, source["layer2.0.conv1.weight"])
     assert torch.equal(net.pose.linear.weight, head)
 
 
 def test_load_backbone_takes_the_backbone_of_our_own_weights():
     source, net = build(seed=1), build(seed=2, head="regression")
-    net.load_backbone(source.weights())
+    load_backbone(net.backbone, source.weights())
     assert torch.equal(net.backbone.conv1.weight, source.backbone.conv1.weight)
 
 
 def test_load_backbone_of_another_architecture_is_an_error_of_one_line():
     weights = torchvision.models.resnet34(weights=None).state_dict()
     with pytest.raises(ValueError, match=r"unexpected layer1\.2\.bn1\.bias, .* more") as error:
-        build().load_backbone(weights)
+        load_backbone(build().backbone, weights)
     assert "\n" not in str(error.value)
 
 

@@ -1,15 +1,15 @@
 """The network that is trained on pose and a pretext task at once, and the plain one it leaves."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import ResNet
 
 from hmtl.models.backbone import STAGE_WIDTHS, build_backbone, shared_features
 from hmtl.models.heads import HopenetHead, PretextBranch, RegressionHead, build_pose_head
+from hmtl.models.loading import load_tensors
+from hmtl.models.seeding import random_state
 
 PRETEXT_TASKS: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -77,7 +77,7 @@ class MultiTaskNet(nn.Module):
         tasks = PRETEXT_TASKS[pretext] if heads else ()
         self.branch_point = branch_point if tasks else None
         # torch's CPU generator reads 32 bits of a seed, so the two streams differ in the lowest.
-        with _random_state(2 * seed):
+        with random_state(2 * seed):
             self.backbone = build_backbone(backbone)
             self.pose = build_pose_head(
                 head,
@@ -88,7 +88,7 @@ class MultiTaskNet(nn.Module):
             )
         cells = grid**2
         classes = {"puzzle": cells, "rotation": QUARTER_TURNS}
-        with _random_state(2 * seed + 1):
+        with random_state(2 * seed + 1):
             self.branches = nn.ModuleDict(
                 {
                     task: PretextBranch(
@@ -123,57 +123,4 @@ class MultiTaskNet(nn.Module):
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take over what `weights()` returned; ValueError names what does not fit."""
-        _load(self.weights(), weights, "weights of the network")
-
-    def load_backbone(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over a backbone under torchvision's names, to start training from.
-
-        The heads of the source (`fc.*`, `pose.*`) are ignored, and batch counters may be missing.
-        ValueError names what does not fit.
-        """
-        own = dict(self.backbone.state_dict())
-        given = {
-            name: tensor
-            for name, tensor in weights.items()
-            if not name.startswith(("fc.", "pose."))
-        }
-        counters = {name for name in own if name.endswith("num_batches_tracked")}
-        for name in counters - given.keys():
-            del own[name]
-        _load(own, given, "weights of the backbone")
-
-
-@contextmanager
-def _random_state(seed: int) -> Iterator[None]:
-    """Let torch's constructors draw from a CPU generator seeded with `seed`, then restore it."""
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would seed the GPUs too, whose state is not restored here.
-        torch.default_generator.manual_seed(seed % 2**64)
-        yield
-
-
-def _load(own: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str) -> None:
-    """Copy tensors by name into those of `own`, all of them or none."""
-    problems = [
-        f"{label} {_some(names)}"
-        for label, names in (
-            ("missing", own.keys() - given.keys()),
-            ("unexpected", given.keys() - own.keys()),
-            (
-                "other shape",
-                {n for n in own.keys() & given.keys() if own[n].shape != given[n].shape},
-            ),
-        )
-        if names
-    ]
-    if problems:
-        raise ValueError(f"{what} do not fit: {'; '.join(problems)}")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(given[name])
-
-
-def _some(names: set[str]) -> str:
-    """Return up to three of the names, in order, and how many more there are."""
-    shown = ", ".join(sorted(names)[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+        load_tensors(self.weights(), weights, "weights of the network")
