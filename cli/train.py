@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hmtl.config import Config, Preset, load_preset, parse_settings, preset_names
+from hmtl.config import Config
+from hmtl.preset import Preset, load_preset, parse_settings, preset_names
 
 from . import options
 

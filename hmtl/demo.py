@@ -13,12 +13,14 @@ import numpy.typing as npt
 import torch
 
 from hmtl import checkpoint, plots, protocols
-from hmtl.assemble import build_model, evaluation_loader, load_network, training_loader
-from hmtl.config import Config, load_preset
+from hmtl.assemble import evaluation_loader, load_network, training_loader
+from hmtl.config import Config
 from hmtl.data import Dataset, open_dataset
 from hmtl.engine import train
 from hmtl.errors import DataError, RunError
 from hmtl.evaluate import RESULTS, predict, pretext_accuracy
+from hmtl.objectives.pose import build_pose_objective
+from hmtl.preset import load_preset
 from hmtl.report import Section, Table, render_report
 from hmtl.runlog import LOG, read_log
 from hmtl.synth import render_dataset
@@ -198,10 +200,10 @@ def _train_arm(
 
 
 def _puzzle_accuracy(arm: Arm, test: Dataset) -> float:
-    model = build_model(arm.config)
-    model.load_state_dict(checkpoint.load(arm.run / LAST)["model"])
+    objective = build_pose_objective(arm.config, torch.device("cpu"))
+    objective.load_state_dict(checkpoint.load(arm.run / LAST)["model"])
     everything_puzzled = arm.config.updated({"pretext.puzzled_fraction": 1.0})
-    return pretext_accuracy(model, test, everything_puzzled)["puzzle"]
+    return pretext_accuracy(objective.model, test, everything_puzzled)["puzzle"]
 
 
 def _report(demo: Demo, sl: Arm, hmtl: Arm, data: Dataset, test: Dataset) -> str:

@@ -12,11 +12,13 @@ from typing import Any, Self
 import torch
 
 from hmtl import checkpoint
-from hmtl.assemble import choose_device
+from hmtl.assemble import choose_device, usable_samples
 from hmtl.config import Config
 from hmtl.data import Dataset
 from hmtl.errors import ConfigError
+from hmtl.objectives.build import build_objective, build_validation
 from hmtl.progress import Reporter
+from hmtl.provenance import start_fields
 from hmtl.runlog import LOG, RunLog, locked
 from hmtl.trainer import LAST, Outcome, Trainer
 
@@ -42,6 +44,7 @@ def train(
     convention = config.data.convention or data.convention
     config = config.updated({"data.convention": convention})
     data = data.converted(convention)
+    usable = usable_samples(config, data)
     device = choose_device(config.train.device)
     with locked(out), reporter or Reporter() as show:
         state = _previous(out, config, resume=resume, allow_changes=allow_changes)
@@ -56,11 +59,28 @@ def train(
             _numerics(config.train.deterministic, state["threads"] if state else None),
             StopSignal() as stop,
             RunLog(out / LOG) as log,
-            contextlib.closing(
-                Trainer(config, data, out=out, device=device, log=log, show=show, stop=stop)
-            ) as trainer,
         ):
-            return trainer.run(state, validation, allow_changes=allow_changes)
+            objective = build_objective(config, device)
+            trainer = Trainer(
+                config,
+                usable,
+                objective=objective,
+                validate=build_validation(objective, validation, config),
+                out=out,
+                device=device,
+                log=log,
+                show=show,
+                stop=stop,
+            )
+            facts = start_fields(
+                config,
+                usable,
+                out_of_range=len(data) - len(usable),
+                validation=validation,
+                device=device,
+            )
+            with contextlib.closing(trainer):
+                return trainer.run(state, facts, allow_changes=allow_changes)
 
 
 class StopSignal:

@@ -1,34 +1,24 @@
 """One process's part of a training run: the loop over epochs and steps."""
 
-import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torchvision
 
-from hmtl import __version__, checkpoint
-from hmtl.assemble import (
-    WEIGHTS,
-    build_model,
-    build_task_weighting,
-    choose_precision,
-    initialise,
-    training_loader,
-    usable_samples,
-)
+from hmtl import checkpoint
+from hmtl.assemble import WEIGHTS, choose_precision, training_loader
 from hmtl.config import Config
 from hmtl.data import Batch, Dataset
 from hmtl.errors import ConfigError, RunError
-from hmtl.evaluate import dataset_name, evaluate
-from hmtl.losses import multi_task_loss
 from hmtl.meter import LossMeter
+from hmtl.objectives.build import Validate
+from hmtl.objectives.objective import Objective
 from hmtl.optim import build_optimizer, learning_rate
 from hmtl.progress import Reporter
+from hmtl.provenance import versions
 from hmtl.runlog import RunLog
 
 LAST = Path("checkpoints") / "last.pt"
@@ -47,42 +37,44 @@ class Outcome:
 
 
 class Trainer:
-    """The network, its optimizer, its loader, and where they stand."""
+    """What is trained, its optimizer, its loader, and where they stand."""
 
     def __init__(
         self,
         config: Config,
         data: Dataset,
         *,
+        objective: Objective,
+        validate: Validate,
         out: Path,
         device: torch.device,
         log: RunLog,
         show: Reporter,
         stop: Callable[[], str],
     ) -> None:
-        """Build everything on `device`, with random weights; `stop` names a signal that came."""
+        """Take an objective on `device` with random weights, and build what trains it on `data`.
+
+        `validate` is called after every epoch; `stop` names a signal that came.
+        """
         self.config, self.out, self.device = config, out, device
         self.log, self.show, self.stop = log, show, stop
-        self.data = usable_samples(config, data)
-        self.out_of_range = len(data) - len(self.data)
-        self.precision = choose_precision(config.train.amp, device)
-        self.model = build_model(config).to(device).to(memory_format=torch.channels_last)
-        self.weighting = build_task_weighting(config, self.model).to(device)
+        self.objective, self.validate = objective, validate
         self.optimizer = build_optimizer(
             config.train.optimizer,
-            [*self.model.parameters(), *self.weighting.parameters()],
+            objective.parameters(),
             config.train.lr,
             config.train.weight_decay,
             eps=config.train.eps,
             rectify=config.train.rectify,
         )
         # Only float16 gradients need scaling: bfloat16 has the range of float32.
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
+        halves = choose_precision(config.train.amp, device) == torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=halves)
         self.meter = LossMeter(device)
         self.step = self.epoch = self.done = 0
         self.saved_step: int | None = None
         self.saved_at = time.monotonic()
-        self.loader = training_loader(config, self.data, device)
+        self.loader = training_loader(config, data, device)
         self.writer = checkpoint.Writer()
 
     def close(self) -> None:
@@ -93,26 +85,27 @@ class Trainer:
     def run(
         self,
         state: dict[str, Any] | None,
-        validation: Sequence[Dataset],
+        facts: Mapping[str, Any],
         *,
         allow_changes: bool = False,
     ) -> Outcome:
         """Train from a checkpoint's state, or from the start, to the end or a signal.
 
-        `allow_changes` lets the epoch begin anew where the loader cannot go on in the middle of it.
+        `facts` are the fields of the `start` line. `allow_changes` lets the epoch begin anew where
+        the loader cannot go on in the middle of it.
         """
         torch.manual_seed(self.config.train.seed)
         if state is None:
-            initialise(self.model, self.config)
+            self.objective.initialise(self.config)
         else:
             self._restore(state, allow_changes=allow_changes)
-        self._announce(validation)
+        self._announce(facts)
         for epoch in range(self.epoch, self.config.train.epochs):
             self._run_epoch(epoch)
             if self.stop():
                 self._save()
                 break
-            self._end_epoch(validation)
+            self._end_epoch()
         self.writer.wait()
         return self._conclude()
 
@@ -120,7 +113,7 @@ class Trainer:
         """Train one epoch, or what is left of it, up to a signal."""
         self.epoch = epoch
         self.loader.set_epoch(epoch)
-        self.model.train()
+        self.objective.train()
         self.meter.begin_epoch()
         # Counted apart from the step: a resumed run may have other batches than before.
         self.done = self.loader.state_dict()["samples"] // self.config.train.batch_size
@@ -146,7 +139,7 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self._losses(batch)
+        losses = self.objective(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(losses["loss"]))
         self.scaler.step(self.optimizer)
@@ -154,23 +147,6 @@ class Trainer:
         self.step += 1
         self.done += 1
         self.meter.add(losses, self.step, len(batch))
-
-    def _losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        with torch.autocast(
-            self.device.type, dtype=self.precision, enabled=self.precision is not None
-        ):
-            outputs = self.model(batch.normalized(dtype=self.precision))
-        return multi_task_loss(
-            outputs,
-            batch.pose,
-            batch.permutation,
-            batch.turns,
-            batch.puzzled,
-            weighting=self.weighting,
-            alpha=self.config.loss.alpha,
-            regression=self.config.loss.regression,
-            bin_width=self.config.model.bin_width,
-        )
 
     def _after_update(self) -> None:
         """Show, log and save where it is time for it."""
@@ -188,16 +164,12 @@ class Trainer:
         ):
             self._save()
 
-    def _end_epoch(self, validation: Sequence[Dataset]) -> None:
+    def _end_epoch(self) -> None:
         """Log the epoch, evaluate, and save the checkpoint and the weights."""
         self._refuse_non_finite()
         figures = self.meter.epoch()
         self.log.write("epoch", self.step, epoch=self.epoch, **figures.flat())
-        entries = [
-            entry
-            for dataset in validation
-            for entry in evaluate(self.model.pose_network(), dataset, self.config)
-        ]
+        entries = self.validate()
         for entry in entries:
             self.log.write("eval", self.step, epoch=self.epoch, **entry)
         self.epoch += 1
@@ -224,7 +196,7 @@ class Trainer:
         """Take the state as it is now and write it beside the training."""
         self._refuse_non_finite()
         config, step, out = self.config, self.step, self.out
-        weights = checkpoint.snapshot(self.model.weights()) if with_weights else None
+        weights = checkpoint.snapshot(self.objective.weights()) if with_weights else None
         state = checkpoint.snapshot(self._state())
 
         def write() -> None:
@@ -238,8 +210,7 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         on_gpu = self.device.type == "cuda"
         return {
-            "model": self.model.state_dict(),
-            "weighting": self.weighting.state_dict(),
+            "model": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "rng": {
@@ -251,12 +222,13 @@ class Trainer:
             "epoch": self.epoch,
             "threads": torch.get_num_threads(),
             "config": self.config.as_dict(),
-            "versions": _versions(),
+            "versions": versions(),
         }
 
     def _restore(self, state: dict[str, Any], *, allow_changes: bool) -> None:
-        for name in ("model", "weighting", "optimizer", "scaler"):
-            getattr(self, name).load_state_dict(state[name])
+        self.objective.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
         self.step, self.epoch = state["step"], state["epoch"]
         self.saved_step = self.step
         try:
@@ -273,38 +245,15 @@ class Trainer:
         if self.device.type == "cuda" and state["rng"]["cuda"] is not None:
             torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
 
-    def _announce(self, validation: Sequence[Dataset]) -> None:
+    def _announce(self, facts: Mapping[str, Any]) -> None:
         """Write the start line, and say what is trained on what."""
-        on_gpu = self.device.type == "cuda"
-        device = torch.cuda.get_device_name(self.device) if on_gpu else "cpu"
-        self.log.write(
-            "start",
-            self.step,
-            epoch=self.epoch,
-            config=self.config.digest(),
-            versions=_versions(),
-            device=device,
-            threads=torch.get_num_threads(),
-            precision=str(self.precision or torch.float32).removeprefix("torch."),
-            engine=self.loader.stats()["engine"],
-            data={
-                "name": dataset_name(self.data),
-                "layout": self.data.layout,
-                "samples": len(self.data),
-                "out_of_range": self.out_of_range,
-                "subjects": len(np.unique(self.data.subject)),
-                "split": self.data.split,
-                "crop": self.data.crop,
-                "boxes": self.data.boxes,
-                "fingerprint": self.data.fingerprint,
-            },
-            validation=[dataset_name(dataset) for dataset in validation],
-        )
-        left_out = f" ({self.out_of_range} left out beyond ±99°)" if self.out_of_range else ""
+        engine = self.loader.stats()["engine"]
+        self.log.write("start", self.step, epoch=self.epoch, engine=engine, **facts)
+        left_out = facts["data"]["out_of_range"]
         self.show.say(
-            f"{self.config.model.backbone} {self.config.model.head}, "
-            f"pretext {self.config.pretext.task}: {len(self.data)} samples{left_out}, {device}, "
-            f"{torch.get_num_threads()} threads, from step {self.step}"
+            f"{self.objective.describe()}: {facts['data']['samples']} samples"
+            f"{f' ({left_out} left out beyond ±99°)' if left_out else ''}, {facts['device']}, "
+            f"{facts['threads']} threads, from step {self.step}"
         )
         self.show.begin(self.config.train.epochs * len(self.loader), self.step)
 
@@ -320,13 +269,3 @@ class Trainer:
         how = f"stopped by {stopped_by}" if stopped_by else "finished"
         self.show.say(f"{how} at step {self.step}: {self.out}")
         return Outcome(step=self.step, epoch=self.epoch, stopped_by=stopped_by)
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "hmtl": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "torchvision": str(torchvision.__version__),
-        "numpy": np.__version__,
-    }

@@ -16,9 +16,9 @@ from hmtl.assemble import build_model
 from hmtl.checkpoint import save_weights
 from hmtl.cli.main import COMMANDS, run
 from hmtl.cli.options import select_subjects
-from hmtl.config import load_preset, preset_names
 from hmtl.data import open_dataset
 from hmtl.errors import ConfigError, DataError
+from hmtl.preset import load_preset, preset_names
 from hmtl.synth import render_dataset
 
 SMALL = ["--set", "model.backbone=resnet18", "--set", "data.size=32", "--set=train.batch_size=4"]

@@ -8,14 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hmtl.config import (
-    Config,
-    load_preset,
-    parse_settings,
-    preset_names,
-    read_config,
-)
+from hmtl.config import Config
 from hmtl.errors import ConfigError
+from hmtl.preset import load_preset, parse_settings, preset_names, read_config
 
 PAPER_PRESETS = [name for name in preset_names() if name.startswith("table")]
 

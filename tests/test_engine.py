@@ -26,11 +26,12 @@ from hmtl.assemble import (
     initialise,
     load_network,
 )
-from hmtl.config import Config, load_preset, read_config
+from hmtl.config import Config
 from hmtl.data import Dataset, open_dataset
 from hmtl.errors import ConfigError, RunError
 from hmtl.evaluate import evaluate, predict, pretext_accuracy
 from hmtl.meter import Figures
+from hmtl.preset import load_preset, read_config
 from hmtl.progress import Reporter
 from hmtl.runlog import read_log
 from hmtl.synth import render_dataset

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from hmtl import checkpoint, engine
 from hmtl.assemble import build_model
-from hmtl.config import Config, load_preset
+from hmtl.config import Config
 from hmtl.data import Dataset, Loader, open_dataset
+from hmtl.preset import load_preset
 from hmtl.progress import Reporter
 from hmtl.runlog import read_log
 

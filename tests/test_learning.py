@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from hmtl.assemble import load_network
-from hmtl.config import load_preset
 from hmtl.data import open_dataset
 from hmtl.engine import train
 from hmtl.evaluate import evaluate
+from hmtl.preset import load_preset
 
 SMALL = {
     "model.backbone": "resnet18",

@@ -1,0 +1,84 @@
+"""The processes of one training run, and what they tell each other.
+
+Without a process group every function does what one process alone would do. Tensors on the CPU go
+through gloo, those on a GPU through NCCL.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+
+def world_size() -> int:
+    """Return how many processes train together."""
+    return distributed.get_world_size() if _is_up() else 1
+
+
+def rank() -> int:
+    """Return which of the processes this is, from 0."""
+    return distributed.get_rank() if _is_up() else 0
+
+
+def is_main() -> bool:
+    """Return whether this process writes the files and talks to the user."""
+    return rank() == 0
+
+
+def all_reduce_sum(tensor: Tensor) -> Tensor:
+    """Return the sum of `tensor` over the ranks; its gradient is summed over the ranks, too.
+
+    So where every rank computes the same loss of such sums, each rank's gradient is the world size
+    times the part of the loss's gradient that goes through its samples, and the mean over the
+    ranks, which DistributedDataParallel takes, is the gradient of the loss of the global batch.
+    """
+    if world_size() == 1:
+        return tensor
+    summed: Tensor = _AllReduceSum.apply(tensor)
+    return summed
+
+
+class _AllReduceSum(torch.autograd.Function):
+    """torch.distributed.nn has one as well, but deprecates it."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:  # noqa: ARG004
+        return _summed(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return _summed(gradient)
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Return the rows (N, …) of all ranks, in the order of the ranks; N may differ."""
+    if world_size() == 1:
+        return rows
+    count = torch.tensor([len(rows)], device=rows.device)
+    counts = [torch.empty_like(count) for _ in range(world_size())]
+    distributed.all_gather(counts, count)
+    lengths = [int(length) for length in counts]
+    # All ranks must send as much.
+    padded = rows.new_zeros((max(lengths), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in lengths]
+    distributed.all_gather(parts, padded)
+    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+def agreed(flag: bool) -> bool:
+    """Return on every rank whether `flag` is True on any of them; waits for all of them."""
+    votes = torch.tensor(int(flag))
+    if world_size() > 1:
+        distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
+    return bool(votes)
+
+
+def _summed(tensor: Tensor) -> Tensor:
+    total = tensor.clone(memory_format=torch.contiguous_format)
+    distributed.all_reduce(total)
+    return total
+
+
+def _is_up() -> bool:
+    return distributed.is_available() and distributed.is_initialized()

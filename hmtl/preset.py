@@ -1,0 +1,82 @@
+"""The packaged presets, configs in files, and settings as a command line has them."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hmtl.config import Config
+from hmtl.errors import ConfigError
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """A config under a name, with what the paper reports for it."""
+
+    name: str
+    title: str
+    config: Config
+    paper: Mapping[str, float]
+    """MAE of yaw, pitch, roll and mean, degrees; on the reduced AFLW2000 where there is one."""
+    paper_full: Mapping[str, float]
+    """The same on all of AFLW2000."""
+
+
+def preset_names() -> list[str]:
+    """Return the names of the packaged presets, sorted."""
+    return sorted(
+        path.relative_to(PRESETS).with_suffix("").as_posix() for path in PRESETS.rglob("*.toml")
+    )
+
+
+def load_preset(name: str) -> Preset:
+    """Return a packaged preset by name, or the preset in a TOML file by path."""
+    if name in preset_names():
+        path = PRESETS / f"{name}.toml"
+    elif name.endswith(".toml"):
+        path = Path(name)
+    else:
+        raise ConfigError(
+            f"unknown preset {name!r}, expected a TOML file or one of {preset_names()}"
+        )
+    tables = _read_toml(path)
+    title = str(tables.pop("title", name))
+    paper, paper_full = tables.pop("paper", {}), tables.pop("paper_full", {})
+    config = Config.from_dict(tables, str(path))
+    return Preset(name=name, title=title, config=config, paper=paper, paper_full=paper_full)
+
+
+def read_config(path: Path) -> Config:
+    """Return the config in a TOML file, such as a run's `config.toml`."""
+    return Config.from_dict(_read_toml(path), str(path))
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Return dotted keys and values of `key=value` texts; a value that is no TOML is a string."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"a setting must be key=value, got {setting!r}")
+        values[key.strip()] = _parse_value(text.strip())
+    return values
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
