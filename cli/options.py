@@ -51,6 +51,10 @@ settings = click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting of the preset."
 )
 
+tensorboard = click.option(
+    "--tensorboard", is_flag=True, help="Write the log for TensorBoard, too, into RUN/tensorboard."
+)
+
 
 def data(*, required: bool) -> Callable[[Function], Function]:
     """Return the option `--data DIR`."""

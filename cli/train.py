@@ -49,6 +49,7 @@ SHOW_PRESETS = ""
     help="Train on the samples a file lists; without a file: list the presets.",
 )
 @options.boxes
+@options.tensorboard
 @click.option("--dry-run", is_flag=True, help="Show settings, network and data, and train nothing.")
 @click.pass_context
 def train(
@@ -68,6 +69,7 @@ def train(
     crop: str | None,
     names: str | None,
     boxes: Path | None,
+    tensorboard: bool,
     dry_run: bool,
 ) -> None:
     """Train the PRESET, a name or a TOML file, into a run folder."""
@@ -108,6 +110,7 @@ def train(
         validation=sets,
         resume=resume,
         allow_changes=allow_changes,
+        tensorboard=tensorboard,
     )
     ctx.exit(STOPPED_BY_SIGNAL if outcome.stopped_by else 0)
 

@@ -20,6 +20,7 @@ from hmtl.objectives.build import build_objective, build_validation
 from hmtl.progress import Reporter
 from hmtl.provenance import start_fields
 from hmtl.runlog import LOG, RunLog, locked
+from hmtl.tensorboard import Board
 from hmtl.trainer import LAST, Outcome, Trainer
 
 CONFIG = "config.toml"
@@ -33,12 +34,13 @@ def train(
     validation: Sequence[Dataset] = (),
     resume: bool = False,
     allow_changes: bool = False,
+    tensorboard: bool = False,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Train a network into the run folder `out`, or go on with the run that is there.
 
-    `validation` is evaluated after every epoch. ConfigError says what of the call is wrong,
-    RunError what went wrong with the run.
+    `validation` is evaluated after every epoch; `tensorboard` shows the log there, too. ConfigError
+    says what of the call is wrong, RunError what went wrong with the run.
     """
     # Kept with the run: a network's numbers mean nothing without it.
     convention = config.data.convention or data.convention
@@ -46,7 +48,8 @@ def train(
     data = data.converted(convention)
     usable = usable_samples(config, data)
     device = choose_device(config.train.device)
-    with locked(out), reporter or Reporter() as show:
+    board = Board(out) if tensorboard else None
+    with locked(out), reporter or Reporter() as show, board or contextlib.nullcontext():
         state = _previous(out, config, resume=resume, allow_changes=allow_changes)
         if resume and state is None:
             show.say(f"no checkpoint in {out}: starting at step 0")
@@ -58,7 +61,7 @@ def train(
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             _numerics(config.train.deterministic, state["threads"] if state else None),
             StopSignal() as stop,
-            RunLog(out / LOG) as log,
+            RunLog(out / LOG, also=board) as log,
         ):
             objective = build_objective(config, device)
             trainer = Trainer(

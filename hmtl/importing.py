@@ -1,7 +1,7 @@
 """Backbones that others trained, under torchvision's names.
 
-A file may hold a backbone anywhere: below `model.module.backbone.` (facebookresearch/barlowtwins) or
-`state_dict.backbone.` (solo-learn), as the numbered children of an `nn.Sequential` (lightly), or bare.
+A file may hold a backbone anywhere: below `model.module.backbone.` (facebookresearch/barlowtwins),
+below `state_dict.backbone.` (solo-learn), as the numbered children of an `nn.Sequential` (lightly).
 """
 
 import json

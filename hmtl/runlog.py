@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,7 +37,9 @@ class RunLog:
     done; an "epoch" is counted from 0, as the loader does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, also: Callable[[Entry], None] | None = None) -> None:
+        """Open the log for appending; `also` is called with every entry once it is written."""
+        self._also = also
         _cut_torn_line(path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
@@ -58,6 +60,8 @@ class RunLog:
         line = json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
         # Names that are not UTF-8 hold surrogates, which JSON writes as \udcNN.
         os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+        if self._also is not None:
+            self._also(entry)
 
 
 def read_log(path: Path) -> list[Entry]:

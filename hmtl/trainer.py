@@ -255,7 +255,8 @@ class Trainer:
             f"{f' ({left_out} left out beyond ±99°)' if left_out else ''}, {facts['device']}, "
             f"{facts['threads']} threads, from step {self.step}"
         )
-        self.show.begin(self.config.train.epochs * len(self.loader), self.step)
+        epochs = self.config.train.epochs
+        self.show.begin(steps=epochs * len(self.loader), done=self.step, epochs=epochs)
 
     def _conclude(self) -> Outcome:
         """Write the end line, list the bad samples, and say how it ended."""

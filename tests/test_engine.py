@@ -1,6 +1,5 @@
 """Training runs: what they leave behind, how they stop and go on."""
 
-import io
 import json
 import os
 import shutil
@@ -30,7 +29,6 @@ from hmtl.config import Config
 from hmtl.data import Dataset, open_dataset
 from hmtl.errors import ConfigError, RunError
 from hmtl.evaluate import evaluate, predict, pretext_accuracy
-from hmtl.meter import Figures
 from hmtl.preset import load_preset, read_config
 from hmtl.progress import Reporter
 from hmtl.runlog import read_log
@@ -391,24 +389,6 @@ def test_resuming_an_empty_folder_starts_and_says_so(data: Dataset, tmp_path: Pa
     )
     assert f"no checkpoint in {out}: starting at step 0" in console.export_text()
     console.file.close()
-
-
-def test_a_terminal_shows_a_bar_and_other_outputs_plain_lines() -> None:
-    figures = Figures(
-        losses={"loss": 3.5, "puzzle": 1.25}, images_per_s=40.0, wait_share=0.1, seconds=2.0
-    )
-    shown = {}
-    for terminal in (True, False):
-        file = io.StringIO()
-        with Reporter(Console(file=file, force_terminal=terminal, width=100)) as reporter:
-            reporter.begin(steps=9, done=0)
-            reporter.figures(4, figures, 0.001)
-            reporter.step(4, 1)
-        shown[terminal] = file.getvalue()
-        expected = "loss 3.500 puzzle 1.250, 40 images/s, wait 10 %, lr 0.001"
-        assert expected in shown[terminal]
-    assert "epoch 2" in shown[True]
-    assert shown[False] == f"step 4: {expected}\n"
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(data: Dataset, tmp_path: Path) -> None:
