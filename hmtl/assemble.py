@@ -1,4 +1,4 @@
-"""From a config to its parts: device, network, initial weights, loaders."""
+"""From a config to its parts: device, network, initial weights, learning rate, loaders."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +19,7 @@ from hmtl.errors import ConfigError, RunError
 from hmtl.losses import build_weighting
 from hmtl.models.loading import load_backbone
 from hmtl.models.multi_task import MultiTaskNet, PoseNetwork
+from hmtl.optim.schedule import cosine_rate, step_rate
 
 WEIGHTS = "weights.safetensors"
 
@@ -81,6 +82,28 @@ def build_task_weighting(config: Config, model: MultiTaskNet) -> nn.Module:
         config.loss.weighting,
         tasks=["pose", *model.branches],
         pretext_weight=config.pretext.weight,
+    )
+
+
+def learning_rate(config: Config, step: int, steps_per_epoch: int) -> float:
+    """Return the rate of the update that follows `step` updates."""
+    settings = config.train
+    if settings.schedule == "cosine":
+        return cosine_rate(
+            base=settings.lr,
+            step=step,
+            steps_per_epoch=steps_per_epoch,
+            epochs=settings.epochs,
+            warmup_epochs=settings.warmup_epochs,
+            final=settings.lr_final,
+        )
+    return step_rate(
+        base=settings.lr,
+        step=step,
+        steps_per_epoch=steps_per_epoch,
+        milestones=settings.milestones,
+        gamma=settings.gamma,
+        warmup_epochs=settings.warmup_epochs,
     )
 
 

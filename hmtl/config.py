@@ -100,6 +100,10 @@ class TrainConfig:
     """Passes over the data."""
     lr: float = ranged(0.001, 0.0)
     """Learning rate after warm-up."""
+    schedule: Literal["step", "cosine"] = "step"
+    """After warm-up: constant between milestones, or half a cosine over all epochs."""
+    lr_final: float = ranged(0.0, 0.0, 1.0)
+    """Part of lr that the cosine ends at."""
     milestones: tuple[int, ...] = (20, 100)
     """Epochs after which the learning rate is multiplied by gamma."""
     gamma: float = ranged(0.1, 0.0)
@@ -107,9 +111,13 @@ class TrainConfig:
     warmup_epochs: float = ranged(0.0, 0.0)
     """Epochs over which the learning rate rises linearly to lr."""
     weight_decay: float = ranged(0.0, 0.0)
-    """Decoupled weight decay."""
-    optimizer: Literal["adabelief", "adamw", "sgd"] = "adabelief"
+    """Weight decay: decoupled, but for sgd and lars, which add it to the gradient."""
+    optimizer: Literal["adabelief", "adamw", "lars", "sgd"] = "adabelief"
     """The rule of the updates."""
+    momentum: float = ranged(0.9, 0.0, 0.999)
+    """Part of its step that sgd and lars repeat."""
+    bias_lr_ratio: float = ranged(1.0, 0.0)
+    """Rate of lars for biases and normalisation, as a part of lr (0.024 in Barlow Twins' code)."""
     eps: float = ranged(1e-14, 1e-30)
     """Keeps AdaBelief from dividing by 0."""
     rectify: bool = True

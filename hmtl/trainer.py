@@ -9,14 +9,15 @@ from typing import Any
 import torch
 
 from hmtl import checkpoint
-from hmtl.assemble import WEIGHTS, choose_precision, training_loader
+from hmtl.assemble import WEIGHTS, choose_precision, learning_rate, training_loader
 from hmtl.config import Config
 from hmtl.data import Batch, Dataset
 from hmtl.errors import ConfigError, RunError
 from hmtl.meter import LossMeter
 from hmtl.objectives.build import Validate
 from hmtl.objectives.objective import Objective
-from hmtl.optim import build_optimizer, learning_rate
+from hmtl.optim.build import build_optimizer
+from hmtl.optim.schedule import set_rate
 from hmtl.progress import Reporter
 from hmtl.provenance import versions
 from hmtl.runlog import RunLog
@@ -66,6 +67,8 @@ class Trainer:
             config.train.weight_decay,
             eps=config.train.eps,
             rectify=config.train.rectify,
+            momentum=config.train.momentum,
+            bias_lr_ratio=config.train.bias_lr_ratio,
         )
         # Only float16 gradients need scaling: bfloat16 has the range of float32.
         halves = choose_precision(config.train.amp, device) == torch.float16
@@ -128,17 +131,9 @@ class Trainer:
 
     def _update(self, batch: Batch) -> None:
         """Do one update. Nothing in it waits for the device."""
-        settings = self.config.train
-        rate = learning_rate(
-            base=settings.lr,
-            step=self.epoch * len(self.loader) + self.done,
-            steps_per_epoch=len(self.loader),
-            milestones=settings.milestones,
-            gamma=settings.gamma,
-            warmup_epochs=settings.warmup_epochs,
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        steps = len(self.loader)
+        rate = learning_rate(self.config, self.epoch * steps + self.done, steps)
+        set_rate(self.optimizer, rate)
         losses = self.objective(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(losses["loss"]))

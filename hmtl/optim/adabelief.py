@@ -1,13 +1,12 @@
-"""Optimizers and the learning rate."""
+"""AdaBelief, whose update can be left out on the device."""
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 
 DEFAULT_EPS = 1e-14
 
@@ -205,44 +204,3 @@ def _step_sizes(step: Tensor, betas: tuple[float, float], rectify: bool) -> tupl
         torch.where(known, zero, 1.0 / correction1),
         torch.where(known, adaptive * rectification, zero),
     )
-
-
-def build_optimizer(
-    name: str,
-    params: Iterable[Tensor],
-    lr: float,
-    weight_decay: float,
-    *,
-    eps: float = DEFAULT_EPS,
-    rectify: bool = True,
-) -> Optimizer:
-    """Return the optimizer called `name`; `eps` and `rectify` are adabelief's.
-
-    sgd has momentum 0.9; adamw torch's eps.
-    """
-    if name == "adabelief":
-        return AdaBelief(params, lr=lr, eps=eps, weight_decay=weight_decay, rectify=rectify)
-    if name == "adamw":
-        return AdamW(params, lr=lr, weight_decay=weight_decay)
-    if name == "sgd":
-        return SGD(params, lr=lr, weight_decay=weight_decay, momentum=0.9)
-    raise ValueError(f"optimizer must be one of ['adabelief', 'adamw', 'sgd'], got {name!r}")
-
-
-def learning_rate(
-    *,
-    base: float,
-    step: int,
-    steps_per_epoch: int,
-    milestones: Sequence[int],
-    gamma: float,
-    warmup_epochs: float,
-) -> float:
-    """Return the learning rate of the update that follows `step` updates.
-
-    It rises linearly to `base` over the warm-up, whose first update has a rate above 0, and is
-    multiplied by `gamma` from each of the ascending milestones on, counted in finished epochs.
-    """
-    warmup_steps = warmup_epochs * steps_per_epoch
-    warmth = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
-    return base * warmth * gamma ** bisect_right(sorted(milestones), step / steps_per_epoch)
