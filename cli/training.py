@@ -1,0 +1,160 @@
+"""What `hmtl train` and `hmtl pretrain` have in common: their options, and what is made of them."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hmtl.config import Config
+from hmtl.errors import ConfigError
+from hmtl.preset import Preset, load_preset, parse_settings, preset_names
+
+from . import options
+
+if TYPE_CHECKING:
+    from hmtl.data import Dataset
+
+# What `--list` holds when it is given without a file.
+_SHOW_PRESETS = ""
+STOPPED_BY_SIGNAL = 75
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What the command line asks for; the fields are those of `_OPTIONS`."""
+
+    preset: str | None
+    root: Path | None
+    out: Path | None
+    settings: tuple[str, ...]
+    resume: bool
+    allow_changes: bool
+    init: str | None
+    subjects: str | None
+    layout: str | None
+    split: str | None
+    crop: str | None
+    names: str | None
+    boxes: Path | None
+    tensorboard: bool
+    dry_run: bool
+
+
+_OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
+    click.argument("preset", required=False),
+    options.data(required=False),
+    click.option("--out", metavar="RUN", type=options.PATH, help="The run folder to write."),
+    options.settings,
+    click.option("--resume", is_flag=True, help="Go on with the run in --out."),
+    click.option("--allow-changes", is_flag=True, help="Let --resume change settings."),
+    click.option("--init", metavar="WEIGHTS", help="Backbone to start from: imagenet, or a file."),
+    click.option("--subjects", metavar="NAMES|N", help="Train on these subjects, or the first N."),
+    options.layout,
+    options.split,
+    options.crop,
+    click.option(
+        "--list",
+        "names",
+        metavar="[FILE]",
+        is_flag=False,
+        flag_value=_SHOW_PRESETS,
+        default=None,
+        help="Train on the samples a file lists; without a file: list the presets.",
+    ),
+    options.boxes,
+    options.tensorboard,
+    click.option(
+        "--dry-run", is_flag=True, help="Show settings, network and data, and train nothing."
+    ),
+)
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a training run, as one argument `request`."""
+    names = [field.name for field in dataclasses.fields(Request)]
+
+    @functools.wraps(command)
+    def call(*args: Any, **values: Any) -> None:
+        request = Request(**{name: values.pop(name) for name in names})
+        command(*args, request=request, **values)
+
+    decorated: Callable[..., None] = call
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def choose(request: Request, command: str, objectives: Sequence[str]) -> tuple[Preset, Config]:
+    """Return the preset and its config with what the command line changes.
+
+    A call for the list of presets, those of the `objectives` that `hmtl <command>` trains, ends
+    here. What the command line lacks is told before anything is opened.
+    """
+    if request.names == _SHOW_PRESETS and request.preset is None:
+        _list_presets(objectives)
+        raise click.exceptions.Exit
+    if request.preset is None:
+        raise click.UsageError(f"a PRESET is missing: `hmtl {command} --list` shows them")
+    if request.names == _SHOW_PRESETS:
+        raise click.UsageError("--list needs a FILE beside a PRESET")
+    preset = load_preset(request.preset)
+    values = parse_settings(request.settings)
+    named = {"data.crop": request.crop, "model.init": request.init}
+    values |= {key: value for key, value in named.items() if value is not None}
+    config = preset.config.updated(values, "the command line")
+    _refuse_objective(preset, config.train.objective, objectives)
+    if request.root is None or (request.out is None and not request.dry_run):
+        raise click.UsageError(f"--{'data' if request.root is None else 'out'} is missing")
+    return preset, config
+
+
+def _refuse_objective(preset: Preset, objective: str, objectives: Sequence[str]) -> None:
+    if objective not in objectives:
+        other = "train" if objective == "pose" else "pretrain"
+        raise ConfigError(
+            f"preset {preset.name} has train.objective {objective!r}, which `hmtl {other}` trains"
+        )
+
+
+def open_data(request: Request, config: Config) -> "Dataset":
+    """Return the samples that the command line names."""
+    from hmtl.data import open_dataset
+
+    assert request.root is not None
+    data = open_dataset(
+        request.root,
+        request.layout,
+        split=request.split,
+        crop=config.data.crop,
+        boxes=request.boxes,
+        names=request.names,
+    )
+    return data if request.subjects is None else options.select_subjects(data, request.subjects)
+
+
+def run(request: Request, config: Config, **datasets: Any) -> int:
+    """Train into --out and return the exit code; `datasets` are arguments of `engine.train`."""
+    from hmtl import engine
+
+    assert request.out is not None
+    outcome = engine.train(
+        config,
+        out=request.out,
+        resume=request.resume,
+        allow_changes=request.allow_changes,
+        tensorboard=request.tensorboard,
+        **datasets,
+    )
+    return STOPPED_BY_SIGNAL if outcome.stopped_by else 0
+
+
+def _list_presets(objectives: Sequence[str]) -> None:
+    for name in preset_names():
+        preset = load_preset(name)
+        if preset.config.train.objective in objectives:
+            paper = f"paper: {preset.paper['mean']:.2f}°" if preset.paper else ""
+            click.echo(f"{name:<34} {preset.title:<40} {paper}".rstrip())
