@@ -42,10 +42,7 @@ def train(
     `validation` is evaluated after every epoch; `tensorboard` shows the log there, too. ConfigError
     says what of the call is wrong, RunError what went wrong with the run.
     """
-    # Kept with the run: a network's numbers mean nothing without it.
-    convention = config.data.convention or data.convention
-    config = config.updated({"data.convention": convention})
-    data = data.converted(convention)
+    config, data = with_convention(config, data)
     usable = usable_samples(config, data)
     device = choose_device(config.train.device)
     board = Board(out) if tensorboard else None
@@ -59,7 +56,7 @@ def train(
         checkpoint.write_text(out / CONFIG, config.to_toml())
         with (
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            _numerics(config.train.deterministic, state["threads"] if state else None),
+            numerics(config.train.deterministic, state["threads"] if state else None),
             StopSignal() as stop,
             RunLog(out / LOG, also=board) as log,
         ):
@@ -84,6 +81,15 @@ def train(
             )
             with contextlib.closing(trainer):
                 return trainer.run(state, facts, allow_changes=allow_changes)
+
+
+def with_convention(config: Config, data: Dataset) -> tuple[Config, Dataset]:
+    """Return the config that names what poses are learnt as, and the data as such.
+
+    It is kept with the run: a network's numbers mean nothing without it.
+    """
+    convention = config.data.convention or data.convention
+    return config.updated({"data.convention": convention}), data.converted(convention)
 
 
 class StopSignal:
@@ -141,7 +147,7 @@ def _previous(
 
 
 @contextlib.contextmanager
-def _numerics(deterministic: bool, threads: int | None) -> Iterator[None]:
+def numerics(deterministic: bool, threads: int | None = None) -> Iterator[None]:
     """Choose kernels for speed, or bit-reproducible ones with the number of threads of before."""
     before = torch.get_num_threads(), torch.backends.cudnn.benchmark
     if deterministic:

@@ -1,7 +1,7 @@
 """One process's part of a training run: the loop over epochs and steps."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,13 +121,18 @@ class Trainer:
         # Counted apart from the step: a resumed run may have other batches than before.
         self.done = self.loader.state_dict()["samples"] // self.config.train.batch_size
         batches = iter(self.loader)
-        while not self.stop():
-            with self.meter.waiting():
-                batch = next(batches, None)
-            if batch is None:
-                break
-            self._update(batch)
-            self._after_update()
+        while not self.stop() and self.advance(batches):
+            pass
+
+    def advance(self, batches: Iterator[Batch]) -> bool:
+        """Do one step of the epoch with the next of the batches; False where there is none left."""
+        with self.meter.waiting():
+            batch = next(batches, None)
+        if batch is None:
+            return False
+        self._update(batch)
+        self._after_update()
+        return True
 
     def _update(self, batch: Batch) -> None:
         """Do one update. Nothing in it waits for the device."""
