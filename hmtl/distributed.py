@@ -4,10 +4,12 @@ Without a process group every function does what one process alone would do. Ten
 through gloo, those on a GPU through NCCL.
 """
 
+import inspect
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 def world_size() -> int:
@@ -48,6 +50,24 @@ class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         return _summed(gradient)
+
+
+def data_parallel(module: nn.Module) -> nn.Module:
+    """Return what averages the gradients of `module` over the ranks, or `module` where it is alone.
+
+    All ranks begin with the parameters and buffers of rank 0. From then on each normalises by its
+    own samples, as the paper's network does on each of its devices.
+    """
+    if world_size() == 1:
+        return module
+    return DistributedDataParallel(module, **_KEEP_BUFFERS)
+
+
+# torch 2.14 has another name for it, and warns of the old one.
+_KNOWN = inspect.signature(DistributedDataParallel.__init__).parameters
+_KEEP_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers": False
+}
 
 
 def gather_rows(rows: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hmtl.distributed import all_reduce_sum, world_size
 from hmtl.models.heads import bin_index
 from hmtl.models.multi_task import Outputs
 
@@ -53,9 +54,10 @@ def multi_task_loss(
     `pose` (N, 3) is in degrees; NaN leaves an angle of a sample out, and other angles must lie in
     [-99, 99] for the hopenet head, which callers see to. `permutation` and `turns` are (N, T),
     `puzzled` (N,) says whose pretext answers count. The pretext parts are without their weight.
+    Where several processes train together, the losses are those of all their samples.
     """
     sums = loss_sums(outputs, pose, permutation, turns, puzzled, bin_width=bin_width)
-    return combine(sums, weighting=weighting, alpha=alpha, regression=regression)
+    return combine(over_ranks(sums), weighting=weighting, alpha=alpha, regression=regression)
 
 
 def loss_sums(
@@ -82,6 +84,21 @@ def loss_sums(
         puzzled=puzzled.sum().float(),
         puzzle=_pretext_sum(outputs.puzzle, permutation, puzzled, "permutation"),
         rotation=_pretext_sum(outputs.turns, turns, puzzled, "turns"),
+    )
+
+
+def over_ranks(sums: LossSums) -> LossSums:
+    """Return the sums over the samples of all ranks, with one all-reduce for all of them."""
+    if world_size() == 1:
+        return sums
+    present = {name: value for name, value in sums._asdict().items() if value is not None}
+    flat = torch.cat([value.flatten() for value in present.values()])
+    parts = torch.split(all_reduce_sum(flat), [value.numel() for value in present.values()])
+    return sums._replace(
+        **{
+            name: part.view_as(value)
+            for (name, value), part in zip(present.items(), parts, strict=True)
+        }
     )
 
 

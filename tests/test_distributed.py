@@ -1,0 +1,180 @@
+"""Several processes train together: what they reduce, and the gradients that come of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures_data import write_300w_lp
+from ranks import run_ranks
+from torch import Tensor, nn
+
+from hmtl import distributed
+from hmtl.assemble import training_loader
+from hmtl.config import Config
+from hmtl.data import Batch, open_dataset
+from hmtl.data.batch import normalize
+from hmtl.losses import LossSums, combine, loss_sums
+from hmtl.objectives.build import build_objective
+from hmtl.objectives.pose import build_pose_objective
+from hmtl.preset import load_preset
+
+CPU = torch.device("cpu")
+# Two branches beside the pose, so that every sum of the loss is reduced.
+TINY = {
+    "model.backbone": "resnet18",
+    "model.dropout": 0.0,
+    "data.size": 32,
+    "train.batch_size": 8,
+    "pretext.grid": 2,
+    "pretext.branch_point": 1,
+    "pretext.dropout": 0.0,
+    "pretext.puzzled_fraction": 0.6,
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Add in the order in which the ranks do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_300w_lp(tmp_path_factory.mktemp("train"), count=8, subjects=3, size=48, seed=1)
+
+
+def tiny(**changes: object) -> Config:
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return load_preset("table2/hmtl-puzzle-rotation2-aug1").config.updated(TINY | dotted)
+
+
+def freeze_normalisation(module: nn.Module) -> None:
+    """Let batch normalisation use its running statistics, which no other sample changes."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+
+
+def relative_difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """Return the largest, over the tensors, of the norm of the difference over the norm."""
+    assert found.keys() == expected.keys()
+    return max(
+        float((found[name] - expected[name]).norm() / expected[name].norm().clamp(min=1e-12))
+        for name in expected
+        if expected[name].norm() > 1e-6
+    )
+
+
+def sums_and_gradients(start: list[float]) -> tuple[Tensor, Tensor]:
+    own = torch.tensor(start) + distributed.rank()
+    own.requires_grad_()
+    total = distributed.all_reduce_sum(own)
+    total.square().sum().backward()
+    assert own.grad is not None
+    return total.detach(), own.grad
+
+
+def test_sums_over_ranks_are_differentiable() -> None:
+    values = [torch.tensor([1.0, -2.0]) + rank for rank in range(3)]
+    for total, gradient in run_ranks(sums_and_gradients, 3, [1.0, -2.0]):
+        assert torch.equal(total, sum(values))
+        # Three ranks compute the same loss, each with a gradient of 2·total.
+        assert torch.equal(gradient, 3 * 2 * sum(values))
+
+
+def test_alone_a_sum_is_the_tensor_itself() -> None:
+    value = torch.ones(2, requires_grad=True)
+    assert distributed.all_reduce_sum(value) is value
+    assert distributed.gather_rows(value) is value
+    assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
+
+
+def gathered_and_agreed() -> tuple[Tensor, list[bool]]:
+    rank = distributed.rank()
+    rows = distributed.gather_rows(torch.full((rank, 2), float(rank)))
+    return rows, [distributed.agreed(rank == 2), distributed.agreed(False)]
+
+
+def test_rows_come_in_the_order_of_the_ranks_whatever_their_number() -> None:
+    for rows, votes in run_ranks(gathered_and_agreed, 3):
+        assert rows.tolist() == [[1.0, 1.0], [2.0, 2.0], [2.0, 2.0]]
+        assert votes == [True, False]
+
+
+def gradients_of(module: nn.Module) -> dict[str, Tensor]:
+    return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+
+
+def first_batch(config: Config, root: Path) -> Batch:
+    """Return this rank's part of the first global batch."""
+    per_rank = config.train.batch_size // distributed.world_size()
+    local = config.updated({"train.batch_size": per_rank})
+    with training_loader(local, open_dataset(root), CPU) as loader:
+        return next(iter(loader))
+
+
+def losses_and_gradients(
+    config: Config, root: Path, frozen: bool
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Do a forward and a backward pass as training does, on this rank's part of a batch."""
+    objective = build_objective(config, CPU).train()
+    if frozen:
+        freeze_normalisation(objective)
+    module = distributed.data_parallel(objective)
+    losses = module(first_batch(config, root))
+    losses["loss"].backward()
+    return {name: float(loss.detach()) for name, loss in losses.items()}, gradients_of(objective)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"loss__regression": "mse", "model__head": "regression"},
+        {"loss__weighting": "uncertainty"},
+        {"loss__weighting": "geometric-mean"},
+    ],
+    ids=["hopenet-rmse", "regression-mse", "uncertainty", "geometric-mean"],
+)
+def test_two_ranks_have_the_gradients_of_the_joined_batch(
+    root: Path, changes: dict[str, object]
+) -> None:
+    config = tiny(**changes)
+    losses, gradients = losses_and_gradients(config, root, frozen=True)
+    for found, found_gradients in run_ranks(losses_and_gradients, 2, config, root, True):
+        assert found == pytest.approx(losses, rel=1e-5)
+        assert relative_difference(found_gradients, gradients) <= 1e-5
+
+
+def halves_under_one_denominator(config: Config, batch: Batch) -> dict[str, Tensor]:
+    """Return the gradients where each half goes through the network alone, and one loss is made."""
+    objective = build_pose_objective(config, CPU).train()
+    sums = []
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        outputs = objective.model(normalize(batch.images[half]))
+        assert batch.permutation is not None
+        assert batch.turns is not None
+        labels = batch.pose[half], batch.permutation[half], batch.turns[half], batch.puzzled[half]
+        sums.append(loss_sums(outputs, *labels, bin_width=config.model.bin_width))
+    total = LossSums(*(first + second for first, second in zip(*sums, strict=True)))
+    combine(
+        total,
+        weighting=objective.weighting,
+        alpha=config.loss.alpha,
+        regression=config.loss.regression,
+    )["loss"].backward()
+    return gradients_of(objective)
+
+
+def test_with_local_normalisation_two_ranks_have_the_gradients_of_the_halves(root: Path) -> None:
+    config = tiny()
+    expected = halves_under_one_denominator(config, first_batch(config, root))
+    joined = losses_and_gradients(config, root, frozen=False)[1]
+    # The normalisation of the joined batch makes a difference that the test can see.
+    assert relative_difference(joined, expected) > 1e-3
+    for _, gradients in run_ranks(losses_and_gradients, 2, config, root, False):
+        assert relative_difference(gradients, expected) <= 1e-5
