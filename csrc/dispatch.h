@@ -20,6 +20,15 @@
 #define HMTL_AVX512 __attribute__((target("avx512f,avx512bw")))
 #endif
 
+// A line of the cache that is going to be written.
+#ifdef __GNUC__
+#define HMTL_FETCH(at) __builtin_prefetch(at, 1, 2)
+#define HMTL_INLINE __attribute__((always_inline)) inline
+#else
+#define HMTL_FETCH(at) static_cast<void>(at)
+#define HMTL_INLINE inline
+#endif
+
 namespace hmtl {
 
 // Whether this processor has AVX2 and nobody asked for the plain kernels.

@@ -50,13 +50,15 @@ void check_views(const SampleParams* params, std::size_t views) {
 
 void render_view(const SampleParams& params, const RenderSettings& settings, RenderScratch& scratch,
                  MutableImageView output, std::int64_t* permutation, std::int64_t* turns) {
-  MutableImageView canvas = output;
+  MutableImageView canvas = output, later;
   if (params.puzzled) {
     const int side = canvas_side(settings.size, settings.grid, true);
     scratch.canvas.reshape(side, side, 3);
     canvas = scratch.canvas.view();
+    later = output;
   }
-  develop(scratch.picture, params.box, params.color, params.mirror != 0, scratch.resample, canvas);
+  develop(scratch.picture, params.box, params.color, params.mirror != 0, scratch.resample, canvas,
+          later);
   scratch.clock.lap(Stage::kCrop);
   if (params.blur) blur(canvas, scratch.filter);
   if (params.down_scale > 0) down_scale(canvas, params.down_scale, scratch.resample);

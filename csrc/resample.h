@@ -34,9 +34,10 @@ void crop_resize(const Plane& plane, const Box& box, std::uint8_t border, Resamp
 // Resamples `box` of a picture (in pixels as stored, also where it was turned since) to fill `rgb`
 // through the colour matrix, mirrored left-right or not; outside the picture lies black. The same
 // as crop_resize of each plane, then apply_color or apply_color_ycc, then mirror, without the
-// memory in between.
+// memory in between. A later stage's output, if it is given, is fetched into the cache on the way:
+// beside so much arithmetic that takes no time, and writing it then a third.
 void develop(const Picture& picture, const Box& box, const ColorMatrix& color, bool mirrored,
-             ResampleScratch& scratch, MutableImageView rgb);
+             ResampleScratch& scratch, MutableImageView rgb, MutableImageView later = {});
 
 // Resizes square RGB to side × side and back, in place; each way is crop_resize of the whole image.
 void down_scale(MutableImageView rgb, int side, ResampleScratch& scratch);

@@ -53,18 +53,22 @@ void sum_rows_plain(const WeightedRow* rows, int row_count, std::int32_t bias, s
   }
 }
 
-// The samples that are written to the places from `begin` on.
-void sum_columns_plain(const std::uint8_t* line, const Columns& columns, int begin,
-                       std::uint8_t* out) {
+// The samples of each line that are written to the places from `begin` on.
+void sum_columns_plain(const std::uint8_t* const* lines, int line_count, const Columns& columns,
+                       int begin, std::uint8_t* const* out) {
   const Taps& taps = columns.taps;
   for (int i = begin; i < taps.out; ++i) {
     const int sample = sample_at(columns, i);
-    const std::uint8_t* samples =
-        line + (taps.first[static_cast<std::size_t>(sample)] - taps.begin) * columns.step;
+    const std::ptrdiff_t first =
+        (taps.first[static_cast<std::size_t>(sample)] - taps.begin) * columns.step;
     const std::int16_t* weights = taps.weights_of(sample);
-    std::int32_t sum = taps.bias[static_cast<std::size_t>(sample)];
-    for (int k = 0; k < taps.count; ++k) sum += samples[k * columns.step] * weights[k];
-    out[i] = to_sample(sum);
+    const std::int32_t bias = taps.bias[static_cast<std::size_t>(sample)];
+    for (int j = 0; j < line_count; ++j) {
+      const std::uint8_t* samples = lines[j] + first;
+      std::int32_t sum = bias;
+      for (int k = 0; k < taps.count; ++k) sum += samples[k * columns.step] * weights[k];
+      out[j][i] = to_sample(sum);
+    }
   }
 }
 
@@ -196,7 +200,7 @@ HMTL_AVX2 void sum_blocks(const std::uint8_t* const* lines, const Columns& colum
     at = {at.places + 8, at.biases + kColumnBlock, at.picks + 4 * kColumnBlock,
           at.weights + 2 * pairs * kColumnBlock};
   }
-  for (int i = 0; i < kLines; ++i) sum_columns_plain(lines[i], columns, x, out[i]);
+  if (x < width) sum_columns_plain(lines, kLines, columns, x, out);
 }
 
 template <int kPairs>
@@ -337,7 +341,7 @@ void sum_columns(const std::uint8_t* const* lines, int line_count, const Columns
   if ((columns.pairs > 0 || columns.step == 1) && use_avx2())
     return sum_columns_avx2(lines, line_count, columns, out);
 #endif
-  for (int i = 0; i < line_count; ++i) sum_columns_plain(lines[i], columns, 0, out[i]);
+  sum_columns_plain(lines, line_count, columns, 0, out);
 }
 
 }  // namespace hmtl

@@ -103,10 +103,14 @@ void place_weights(const Weights& weights, int j, double position, int sample, T
   const auto at = static_cast<std::size_t>(sample);
   // Where the image begins and ends among the weights.
   const int begin = weights.begin[j], end = weights.end[j];
-  const int first = static_cast<int>(std::clamp(-position, 1.0 * begin, 1.0 * end));
-  const int last = static_cast<int>(std::clamp(taps.length - position, 1.0 * first, 1.0 * end));
-  taps.bias[at] = kHalf + taps.border * (sum_weights(weights, j, begin, first) +
-                                         sum_weights(weights, j, last, end));
+  int first = begin, last = end;
+  taps.bias[at] = kHalf;
+  if (position + begin < 0 || position + end > taps.length) {
+    first = static_cast<int>(std::clamp(-position, 1.0 * begin, 1.0 * end));
+    last = static_cast<int>(std::clamp(taps.length - position, 1.0 * first, 1.0 * end));
+    taps.bias[at] +=
+        taps.border * (sum_weights(weights, j, begin, first) + sum_weights(weights, j, last, end));
+  }
   if (first == last) {
     // A sample that reads nothing stays close to its neighbours.
     taps.first[at] = sample > 0 ? taps.first[at - 1] : 0;

@@ -14,23 +14,19 @@ struct Pixel {
 };
 static_assert(sizeof(Pixel) == 3);
 
-// Copies the first height × width pixels of the tile at (top, left), turned counter-clockwise.
-void copy_turned(ImageView canvas, int top, int left, int side, int turns, MutableImageView dst,
-                 int y0, int x0) {
-  const int height = std::min(side, dst.height - y0);
-  const int width = std::max(0, std::min(side, dst.width - x0));
-  for (int y = 0; y < height; ++y) {
-    Pixel* out = reinterpret_cast<Pixel*>(dst.row(y0 + y)) + x0;
-    if (turns == 0) {
-      std::memcpy(out, canvas.row(top + y) + 3 * left, 3 * static_cast<std::size_t>(width));
-      continue;
-    }
-    for (int x = 0; x < width; ++x) {
-      // Row and column of the unturned tile that a counter-clockwise turn brings to (y, x).
-      const int row = turns == 1 ? x : (turns == 2 ? side - 1 - y : side - 1 - x);
-      const int column = turns == 1 ? side - 1 - y : (turns == 2 ? side - 1 - x : y);
-      out[x] = reinterpret_cast<const Pixel*>(canvas.row(top + row))[left + column];
-    }
+// Writes the first `width` pixels of row `y` of the tile at (top, left), turned counter-clockwise.
+void copy_turned_row(ImageView canvas, int top, int left, int side, int turns, int y, int width,
+                     std::uint8_t* dst) {
+  if (turns == 0) {
+    std::memcpy(dst, canvas.row(top + y) + 3 * left, 3 * static_cast<std::size_t>(width));
+    return;
+  }
+  Pixel* const out = reinterpret_cast<Pixel*>(dst);
+  for (int x = 0; x < width; ++x) {
+    // Row and column of the unturned tile that a counter-clockwise turn brings to (y, x).
+    const int row = turns == 1 ? x : (turns == 2 ? side - 1 - y : side - 1 - x);
+    const int column = turns == 1 ? side - 1 - y : (turns == 2 ? side - 1 - x : y);
+    out[x] = reinterpret_cast<const Pixel*>(canvas.row(top + row))[left + column];
   }
 }
 
@@ -51,10 +47,16 @@ void tile(ImageView canvas, int grid, const std::uint8_t* permutation, const std
     if (source >= tiles || quarter_turns > 3) {
       throw std::invalid_argument("a tile number must be below grid² and a turn below 4");
     }
-    copy_turned(canvas, source / grid * side, source % grid * side, side, quarter_turns, dst,
-                cell / grid * side, cell % grid * side);
     permutation_label[cell] = source;
     turns_label[cell] = quarter_turns;
+  }
+  // Whole rows from the first to the last, as memory is written fastest.
+  for (int y = 0; y < dst.height; ++y) {
+    for (int x = 0; x < dst.width; x += side) {
+      const int cell = y / side * grid + x / side, source = permutation[cell];
+      copy_turned_row(canvas, source / grid * side, source % grid * side, side, turns[cell],
+                      y % side, std::min(side, dst.width - x), dst.row(y) + 3 * x);
+    }
   }
 }
 

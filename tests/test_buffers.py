@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hmtl.data import buffers
-from hmtl.data.buffers import BufferPool, Pixels
+from hmtl.data.buffers import BufferPool, Pixels, aligned
 
 WAYS_TO_HOLD: dict[str, Callable[[Pixels], Any]] = {
     "array": lambda array: array,
@@ -27,11 +27,18 @@ WAYS_TO_HOLD: dict[str, Callable[[Pixels], Any]] = {
 
 
 def pool_of_one() -> BufferPool:
-    return BufferPool(lambda: np.zeros((3, 5), np.uint8), keep=1)
+    return BufferPool(lambda: aligned((3, 5)), keep=1)
 
 
 def address(array: Pixels) -> int:
     return array.__array_interface__["data"][0]
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 7, 7, 3), (0, 4)])
+def test_memory_begins_with_a_line_of_the_cache(shape):
+    arrays = [aligned(shape) for _ in range(9)]
+    assert all(address(array) % 64 == 0 for array in arrays if array.size)
+    assert all(array.shape == shape and array.flags.writeable for array in arrays)
 
 
 @pytest.mark.parametrize("way", WAYS_TO_HOLD)

@@ -3,13 +3,12 @@
 import functools
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hmtl import _core
+from hmtl.data.buffers import aligned
 
-_ALIGNMENT = 64
 _CACHED_FLOATS = 2**18
 
 
@@ -69,16 +68,10 @@ def _checked_type(images: Tensor, out: Tensor | None, dtype: torch.dtype | None)
 
 
 def _fresh(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return memory for the result, channels_last and aligned as PyTorch's own.
-
-    NumPy asks the system for huge pages, without which page faults cost ten times the arithmetic.
-    """
+    """Return memory for the result, channels_last."""
     count, channels, height, width = images.shape
-    size = images.numel() * dtype.itemsize
-    memory = np.empty(size + _ALIGNMENT, dtype=np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    values = torch.from_numpy(memory[start : start + size]).view(dtype)
-    return values.view(count, height, width, channels).permute(0, 3, 1, 2)
+    memory = torch.from_numpy(aligned((images.numel() * dtype.itemsize,)))
+    return memory.view(dtype).view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _normalize_in_parts(rows: Tensor, to: Tensor) -> None:

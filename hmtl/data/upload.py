@@ -3,11 +3,10 @@
 import threading
 from collections import deque
 
-import numpy as np
 import torch
 
 from hmtl.data.batch import Batch
-from hmtl.data.buffers import BufferPool, Pixels
+from hmtl.data.buffers import BufferPool, Pixels, aligned
 from hmtl.errors import ConfigError
 
 
@@ -27,7 +26,7 @@ class Uploader:
 
     def _allocate(self, shape: tuple[int, ...]) -> Pixels:
         if self._device.type == "cpu":
-            return np.empty(shape, dtype=np.uint8)
+            return aligned(shape)
         pinned: Pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
         return pinned
 
