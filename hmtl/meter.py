@@ -1,4 +1,4 @@
-"""Sums of losses that stay on the device, and how long steps waited for data."""
+"""Sums of losses and counts of skipped updates that stay on the device, and where time went."""
 
 import contextlib
 import math
@@ -15,7 +15,9 @@ class Figures:
     """What some steps came to."""
 
     losses: Mapping[str, float]
-    """Means over the steps; "loss" is the total."""
+    """Means over the updates that were not skipped; "loss" is the total. Empty without any."""
+    skipped: int
+    """Updates left out because a loss or gradient was not finite."""
     images_per_s: float
     wait_share: float
     """Part of the time that steps waited for data, in [0, 1]."""
@@ -25,6 +27,7 @@ class Figures:
         """Return all figures by name, as a log line has them."""
         return {
             **{name: float(f"{value:.6g}") for name, value in self.losses.items()},
+            "skipped": self.skipped,
             "images_per_s": round(self.images_per_s, 2),
             "wait_share": round(self.wait_share, 4),
             "seconds": round(self.seconds, 3),
@@ -32,15 +35,19 @@ class Figures:
 
 
 class LossMeter:
-    """Means of the losses over a window of steps and over an epoch.
+    """Means of the losses over a window of steps and over an epoch; updates skipped in a row.
 
-    Only `first_bad_step`, `window` and `epoch` wait for the device.
+    Only `broken_since`, `in_a_row`, `window` and `epoch` wait for the device.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, bad_steps: int) -> None:
+        """Count on `device`; `bad_steps` skipped updates in a row are one too many."""
         self._names: list[str] = []
-        self._sums = torch.zeros(0, device=device)
-        self._bad_step = torch.full((), math.inf, dtype=torch.float64, device=device)
+        # The last one is the number of updates that were not skipped.
+        self._sums = torch.zeros(1, device=device)
+        self._bad_steps = bad_steps
+        self._in_a_row = torch.zeros((), dtype=torch.int64, device=device)
+        self._broken = torch.full((), math.inf, dtype=torch.float64, device=device)
         self._window = _Span()
         self._epoch = _Span()
 
@@ -56,22 +63,28 @@ class LossMeter:
         yield
         self._window.waited_s += time.perf_counter() - began
 
-    def add(self, losses: Mapping[str, Tensor], step: int, samples: int) -> None:
-        """Add the losses () of the update that made `step`; the first of them is the total."""
+    def add(self, losses: Mapping[str, Tensor], good: Tensor, step: int, samples: int) -> None:
+        """Add the losses () of the update that made `step`, and whether it was done, `good` ()."""
         values = torch.stack([loss.detach() for loss in losses.values()])
         if not self._names:
             self._names = list(losses)
-            self._sums = torch.zeros_like(values)
-        self._sums += values
-        earliest = self._bad_step.clamp(max=step)
-        self._bad_step = torch.where(values[0].isfinite(), self._bad_step, earliest)
+            self._sums = values.new_zeros(len(values) + 1)
+        # A factor of 0 would not rid the sums of what is not finite.
+        self._sums += torch.cat([torch.where(good, values, 0.0), good.to(values).view(1)])
+        self._in_a_row = torch.where(good, 0, self._in_a_row + 1)
+        reached = (self._in_a_row == self._bad_steps) & self._broken.isinf()
+        self._broken = torch.where(reached, step - self._bad_steps + 1, self._broken)
         self._window.steps += 1
         self._window.samples += samples
 
-    def first_bad_step(self) -> int | None:
-        """Return the first step whose total loss was not finite."""
-        step = float(self._bad_step)
+    def broken_since(self) -> int | None:
+        """Return the first step of too many skipped updates in a row, or None."""
+        step = float(self._broken)
         return None if math.isinf(step) else int(step)
+
+    def in_a_row(self) -> int:
+        """Return how many of the latest updates were skipped one after the other."""
+        return int(self._in_a_row)
 
     def window(self) -> Figures:
         """Return the figures since the last window, and start a new one."""
@@ -85,7 +98,9 @@ class LossMeter:
     def _close_window(self) -> "_Span":
         window = self._window
         window.elapsed_s = time.perf_counter() - window.began
-        window.sums = dict(zip(self._names, self._sums.tolist(), strict=True))
+        *sums, done = self._sums.tolist()
+        window.sums = dict(zip(self._names, sums, strict=True))
+        window.done = round(done)
         self._sums.zero_()
         self._epoch.extend(window)
         self._window = _Span()
@@ -100,6 +115,7 @@ class _Span:
         self.elapsed_s = 0.0
         self.waited_s = 0.0
         self.steps = 0
+        self.done = 0
         self.samples = 0
         self.sums: dict[str, float] = {}
 
@@ -107,6 +123,7 @@ class _Span:
         self.elapsed_s += other.elapsed_s
         self.waited_s += other.waited_s
         self.steps += other.steps
+        self.done += other.done
         self.samples += other.samples
         for name, value in other.sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
@@ -114,7 +131,8 @@ class _Span:
     def figures(self) -> Figures:
         elapsed = max(self.elapsed_s, 1e-9)
         return Figures(
-            losses={name: value / self.steps for name, value in self.sums.items() if self.steps},
+            losses={name: value / self.done for name, value in self.sums.items() if self.done},
+            skipped=self.steps - self.done,
             images_per_s=self.samples / elapsed,
             wait_share=min(self.waited_s / elapsed, 1.0),
             seconds=self.elapsed_s,

@@ -120,7 +120,8 @@ class Reporter:
 
 
 def _losses(figures: Figures) -> list[str]:
-    return [f"{name} {_number(value)}" for name, value in figures.losses.items()]
+    losses = [f"{name} {_number(value)}" for name, value in figures.losses.items()]
+    return [*losses, f"{figures.skipped} skipped"] if figures.skipped else losses
 
 
 def _number(value: float) -> str:

@@ -17,12 +17,16 @@ from hmtl.meter import LossMeter
 from hmtl.objectives.build import Validate
 from hmtl.objectives.objective import Objective
 from hmtl.optim.build import build_optimizer
+from hmtl.optim.finite import KeptBuffers, finite
 from hmtl.optim.schedule import set_rate
 from hmtl.progress import Reporter
 from hmtl.provenance import versions
 from hmtl.runlog import RunLog
 
 LAST = Path("checkpoints") / "last.pt"
+
+SCALER_HALVINGS = 24
+"""Updates in a row that a GradScaler may skip to find its scale: from 2^16 to far below 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +77,9 @@ class Trainer:
         # Only float16 gradients need scaling: bfloat16 has the range of float32.
         halves = choose_precision(config.train.amp, device) == torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=halves)
-        self.meter = LossMeter(device)
+        patience = config.train.bad_steps + (SCALER_HALVINGS if halves else 0)
+        self.meter = LossMeter(device, bad_steps=patience)
+        self.buffers = KeptBuffers(objective)
         self.step = self.epoch = self.done = 0
         self.saved_step: int | None = None
         self.saved_at = time.monotonic()
@@ -106,7 +112,7 @@ class Trainer:
         for epoch in range(self.epoch, self.config.train.epochs):
             self._run_epoch(epoch)
             if self.stop():
-                self._save()
+                self._save(at_once=True)
                 break
             self._end_epoch()
         self.writer.wait()
@@ -135,25 +141,30 @@ class Trainer:
         return True
 
     def _update(self, batch: Batch) -> None:
-        """Do one update. Nothing in it waits for the device."""
+        """Do one update, or nothing where it is not finite. Nothing here waits for the device."""
         steps = len(self.loader)
         rate = learning_rate(self.config, self.epoch * steps + self.done, steps)
         set_rate(self.optimizer, rate)
+        self.buffers.keep()
         losses = self.objective(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(losses["loss"]))
-        self.scaler.step(self.optimizer)
+        # The scaler's own step would wait for the device to tell whether gradients are finite.
+        self.scaler.unscale_(self.optimizer)
+        good = finite(losses.values(), self.optimizer)
+        self.optimizer.step(enabled=good)
+        self.buffers.restore(unless=good)
         self.scaler.update()
         self.step += 1
         self.done += 1
-        self.meter.add(losses, self.step, len(batch))
+        self.meter.add(losses, good, self.step, len(batch))
 
     def _after_update(self) -> None:
         """Show, log and save where it is time for it."""
         settings = self.config.train
         self.show.step(self.step, self.epoch)
         if self.step % settings.log_steps == 0:
-            self._refuse_non_finite()
+            self._stop_if_broken()
             figures = self.meter.window()
             rate = self.optimizer.param_groups[0]["lr"]
             self.log.write("step", self.step, epoch=self.epoch, lr=rate, **figures.flat())
@@ -166,7 +177,7 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         """Log the epoch, evaluate, and save the checkpoint and the weights."""
-        self._refuse_non_finite()
+        self._stop_if_broken()
         figures = self.meter.epoch()
         self.log.write("epoch", self.step, epoch=self.epoch, **figures.flat())
         entries = self.validate()
@@ -174,27 +185,35 @@ class Trainer:
             self.log.write("eval", self.step, epoch=self.epoch, **entry)
         self.epoch += 1
         self.show.epoch(self.epoch, self.config.train.epochs, figures, entries)
+        finished = self.epoch == self.config.train.epochs
         # Epochs shorter than a write are not slowed down to its pace.
-        if self.epoch == self.config.train.epochs or not self.writer.busy:
-            self._save(with_weights=True)
+        if finished or not self.writer.busy:
+            self._save(with_weights=True, at_once=finished)
 
-    def _refuse_non_finite(self) -> None:
-        """Raise RunError if a loss so far was not finite; waits for the device."""
-        step = self.meter.first_bad_step()
+    def _stop_if_broken(self) -> None:
+        """Raise RunError if too many updates in a row were not finite; waits for the device."""
+        step = self.meter.broken_since()
         if step is None:
             return
         self.writer.wait()
-        self.log.write("end", self.step, reason=f"loss not finite at step {step}")
+        what = f"losses or gradients are not finite from step {step} on"
+        self.log.write("end", self.step, reason=what)
         last = (
             "there is no checkpoint yet"
             if self.saved_step is None
             else f"the last checkpoint is of step {self.saved_step} in {self.out / LAST}"
         )
-        raise RunError(f"loss is not finite at step {step} of {self.out}: {last}")
+        raise RunError(f"{what} in {self.out}, for too many steps in a row: {last}")
 
-    def _save(self, *, with_weights: bool = False) -> None:
-        """Take the state as it is now and write it beside the training."""
-        self._refuse_non_finite()
+    def _save(self, *, with_weights: bool = False, at_once: bool = False) -> None:
+        """Take the state as it is now and write it beside the training.
+
+        Right after a skipped update nothing is written unless `at_once`: it may be the weights
+        that have gone wrong, and the checkpoint before has better ones.
+        """
+        self._stop_if_broken()
+        if self.meter.in_a_row() and not at_once:
+            return
         config, step, out = self.config, self.step, self.out
         weights = checkpoint.snapshot(self.objective.weights()) if with_weights else None
         state = checkpoint.snapshot(self._state())

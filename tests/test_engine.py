@@ -391,11 +391,11 @@ def test_resuming_an_empty_folder_starts_and_says_so(data: Dataset, tmp_path: Pa
     console.file.close()
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"loss is not finite at step [234] of .*: there is no che"):
-        engine.train(
-            tiny(train__lr=1e30, train__log_steps=3), data=data, out=tmp_path, reporter=quiet()
-        )
+def test_losses_that_stay_infinite_end_the_run(data: Dataset, tmp_path: Path) -> None:
+    message = r"not finite from step 2 on in .*, for too many steps in a row: there is no che"
+    settings = tiny(train__lr=1e30, train__bad_steps=3)
+    with pytest.raises(RunError, match=message):
+        engine.train(settings, data=data, out=tmp_path, reporter=quiet())
     assert not (tmp_path / "checkpoints").exists()
     assert "not finite" in read_log(tmp_path / "log.jsonl")[-1]["reason"]
 

@@ -82,12 +82,16 @@ def test_normalised_images_agree_with_the_cpu(data: Dataset) -> None:
     assert on_gpu.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_step_does_not_wait_for_the_gpu(data: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adabelief", "adamw", "lars", "sgd"])
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_a_step_does_not_wait_for_the_gpu(
+    data: Dataset, tmp_path: Path, amp: str, optimizer: str
+) -> None:
     def forbid_waiting(step: int) -> None:
         # The first step sets up kernels and the optimizer's state; the last ends in a checkpoint.
         torch.cuda.set_sync_debug_mode("error" if step in (3, 4) else "default")
 
-    config = settings(train__batch_size=8, train__amp="bf16")
+    config = settings(train__batch_size=8, train__amp=amp, train__optimizer=optimizer)
     try:
         outcome = engine.train(config, data=data, out=tmp_path, reporter=AfterStep(forbid_waiting))
     finally:

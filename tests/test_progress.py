@@ -21,6 +21,7 @@ from hmtl.progress import Reporter
 
 FIGURES = Figures(
     losses={"loss": 3.5, "puzzle": 1.25, "yaw": 12345.678},
+    skipped=0,
     images_per_s=40.0,
     wait_share=0.1,
     seconds=2.0,
