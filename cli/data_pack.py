@@ -34,7 +34,7 @@ _MIB = 1 << 20
     type=click.Choice(["short-side", "stretch"]),
     help="What of a crop to keep: its centred square (the default), or all of it.",
 )
-@click.option("--quality", type=int, help="Of JPEG, 1 to 100; 90 by default.")
+@click.option("--quality", type=int, help="Of JPEG, 1 to 100; 80 by default.")
 @click.option(
     "--codec",
     type=click.Choice(["jpeg", "raw"]),

@@ -26,7 +26,7 @@ OnProgress = Callable[[int, int], None]
 """Called with the numbers of samples that are done and that there are."""
 
 SHARD_BYTES = 256 << 20
-QUALITY = 90
+QUALITY = 80
 SIZE = 256
 
 # Few samples a task: those that are ahead of the writing are all in memory.
