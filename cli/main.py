@@ -18,6 +18,7 @@ from .console import EchoHandler, printable
 COMMANDS = {
     "demo": ("demo.demo", "Run the whole method on rendered heads, on the CPU, in minutes."),
     "train": ("train.train", "Train one row of the paper's tables."),
+    "pretrain": ("pretrain.pretrain", "Learn a backbone to start from, without labels."),
     "eval": ("eval.evaluate", "Evaluate a run on a data set, under named protocols."),
     "import": ("importing.import_weights", "Take over a backbone that others trained, for --init."),
     "data": ("data.data", "Verify, look at, index, convert and render data sets."),

@@ -107,3 +107,20 @@ def select_subjects(dataset: "Dataset", text: str) -> "Dataset":
         known = ", ".join(sorted(numbers)[:30]) + (", …" if len(numbers) > 30 else "")
         raise DataError(f"subject {unknown[0]!r} is not in {dataset.root}, which has {known}")
     return dataset.subset(np.isin(dataset.subject, chosen))
+
+
+def hold_out(dataset: "Dataset", text: str | None) -> tuple["Dataset", "Dataset"]:
+    """Return a data set without some subjects, and theirs alone; `text` as in `select_subjects`.
+
+    Without a text they are the paper's, or a tenth of all.
+    """
+    from hmtl.data.people import people_to_hold_out, split_off
+
+    try:
+        if text is None:
+            subjects = people_to_hold_out(dataset)
+        else:
+            subjects = select_subjects(dataset, text).subject
+        return split_off(dataset, subjects)
+    except ValueError as error:
+        raise ConfigError(f"{error}: --set probe.samples=0 trains without a probe") from error

@@ -5,17 +5,19 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.resnet import ResNet
 
 from hmtl import checkpoint
 from hmtl.config import Config
 from hmtl.data import Dataset, Loader
 from hmtl.data.dataset import within_range
-from hmtl.errors import ConfigError, RunError
+from hmtl.errors import ConfigError, DataError, RunError
 from hmtl.losses import build_weighting
 from hmtl.models.loading import load_backbone
 from hmtl.models.multi_task import MultiTaskNet, PoseNetwork
@@ -108,20 +110,29 @@ def learning_rate(config: Config, step: int, steps_per_epoch: int) -> float:
 
 
 def usable_samples(config: Config, dataset: Dataset) -> Dataset:
-    """Return the samples this config's network can learn: all, or those within its bins."""
+    """Return the samples this config's network can learn from: all, or those within its bins.
+
+    Raises DataError where poses are learnt and there are none.
+    """
+    if config.train.objective != "pose":
+        return dataset
+    if np.isnan(dataset.pose).all():
+        raise DataError(
+            f"{dataset.root} has no poses to learn: `hmtl pretrain` takes pictures without labels"
+        )
     if config.model.head != "hopenet":
         return dataset
     return dataset.subset(within_range(dataset.pose))
 
 
-def initialise(model: MultiTaskNet, config: Config) -> None:
-    """Load the backbone weights that `model.init` names into a fresh network."""
+def initialise(backbone: ResNet, config: Config) -> None:
+    """Load the weights that `model.init` names into a fresh backbone."""
     init = config.model.init
     if not init:
         return
     weights = _imagenet(config.model.backbone) if init == "imagenet" else _read(Path(init))
     try:
-        load_backbone(model.backbone, weights)
+        load_backbone(backbone, weights)
     except ValueError as error:
         raise ConfigError(f"cannot start a {config.model.backbone} from {init}: {error}") from error
 
@@ -129,6 +140,10 @@ def initialise(model: MultiTaskNet, config: Config) -> None:
 def load_network(run: Path, device: torch.device) -> tuple[PoseNetwork, Config]:
     """Return the plain trained network of a run, ready to evaluate, and the run's config."""
     saved = checkpoint.load_weights(run / WEIGHTS)
+    if saved.config.train.objective != "pose":
+        raise RunError(
+            f"{run} was pre-trained and has no pose head: `hmtl train` starts from it with --init"
+        )
     plain = saved.config.updated({"pretext.task": "none"})
     model = build_model(plain)
     try:
@@ -150,6 +165,7 @@ def training_loader(config: Config, dataset: Dataset, device: torch.device) -> L
         shuffle=True,
         drop_last=True,
         on_error=config.data.on_error,
+        views=2 if config.train.objective == "barlow" else 1,
         **_pretext(config),
         **_rendering(config),
     )
@@ -210,9 +226,11 @@ def _imagenet(backbone: str) -> Mapping[str, Tensor]:
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
-    """Return the tensors by name in a safetensors or torch file."""
+    """Return the tensors by name in a safetensors or torch file, or in the weights of a run."""
+    if path.is_dir():
+        path = path / WEIGHTS
     if not path.is_file():
-        raise ConfigError(f"config key 'model.init' must be imagenet or a file, got {path}")
+        raise ConfigError(f"config key 'model.init' must be imagenet, a file or a run, got {path}")
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)

@@ -92,8 +92,9 @@ class DataConfig:
 class TrainConfig:
     """The course of training."""
 
-    objective: Literal["pose"] = "pose"
-    """What is learnt: the pose, with the pretext task beside it."""
+    objective: Literal["pose", "barlow"] = "pose"
+    """What is learnt: the pose, with the pretext task beside it; or, to start from, features that
+    two views of an image have in common."""
     batch_size: int = ranged(64, 1)
     """Samples per update."""
     epochs: int = ranged(110, 1)
@@ -141,6 +142,27 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BarlowConfig:
+    """Barlow Twins pre-training."""
+
+    projector: tuple[int, ...] = (2048, 2048, 2048)
+    """Widths of the layers behind the backbone, of which the loss takes the last."""
+    redundancy_weight: float = ranged(0.0051, 0.0)
+    """Weight of the correlations between different features."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeConfig:
+    """What tells during pre-training how much the features know of the pose."""
+
+    samples: int = ranged(5000, 0)
+    """Most samples that the regressions are fitted to, and most that they are judged by; 0 for
+    none."""
+    neighbours: int = ranged(20, 1)
+    """Samples whose mean pose a regression by nearest neighbours takes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """All settings of a run."""
 
@@ -149,6 +171,8 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    barlow: BarlowConfig = field(default_factory=BarlowConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], source: str = "the config") -> Self:
@@ -163,6 +187,7 @@ class Config:
             parts[name] = read_section(section, name, table, source)
         config = cls(**parts)
         _check_milestones(config.train.milestones, source)
+        _check_projector(config.barlow.projector, source)
         return config
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
@@ -207,4 +232,12 @@ def _check_milestones(steps: Sequence[int], source: str) -> None:
     if list(steps) != sorted(set(steps)) or any(step < 1 for step in steps):
         raise ConfigError(
             f"config key 'train.milestones' must rise from 1 up, got {list(steps)} in {source}"
+        )
+
+
+def _check_projector(widths: Sequence[int], source: str) -> None:
+    if not widths or min(widths) < 1:
+        raise ConfigError(
+            f"config key 'barlow.projector' must have widths of at least 1, got {list(widths)}"
+            f" in {source}"
         )

@@ -17,6 +17,7 @@ from hmtl import pose as poses
 from hmtl.assemble import evaluation_loader
 from hmtl.config import Config
 from hmtl.data import Dataset
+from hmtl.errors import DataError
 from hmtl.pose import Convention
 
 RESULTS = "results.json"
@@ -62,6 +63,8 @@ def evaluate(
     Where the network has learnt another convention than the dataset's, directions are compared:
     every pose has one.
     """
+    if np.isnan(dataset.pose).all():
+        raise DataError(f"{dataset.root} has no poses to compare with")
     predictions = predict(network, dataset, config)
     learnt: Convention = config.data.convention or "euler"
     compared: Convention = learnt if learnt == dataset.convention else "direction"

@@ -112,6 +112,10 @@ class Reporter:
     ) -> None:
         """Show a finished epoch and what the protocols say."""
         self.say(f"epoch {done}/{epochs}: {', '.join([*_losses(figures), *_pace(figures)])}")
+        self.errors(entries)
+
+    def errors(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Show what the protocols say."""
         for entry in entries:
             errors = ", ".join(
                 f"{name} {value:.2f}°" for name, value in entry["mae"].items() if value is not None

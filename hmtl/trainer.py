@@ -21,7 +21,7 @@ from hmtl.optim.finite import KeptBuffers, finite
 from hmtl.optim.schedule import set_rate
 from hmtl.progress import Reporter
 from hmtl.provenance import versions
-from hmtl.runlog import RunLog
+from hmtl.runlog import Entry, RunLog
 
 LAST = Path("checkpoints") / "last.pt"
 
@@ -56,14 +56,16 @@ class Trainer:
         log: RunLog,
         show: Reporter,
         stop: Callable[[], str],
+        baseline: bool,
     ) -> None:
         """Take an objective on `device` with random weights, and build what trains it on `data`.
 
-        `validate` is called after every epoch; `stop` names a signal that came.
+        `validate` is called after every epoch, with `baseline` before the first update as well;
+        `stop` names a signal that came.
         """
         self.config, self.out, self.device = config, out, device
         self.log, self.show, self.stop = log, show, stop
-        self.objective, self.validate = objective, validate
+        self.objective, self.validate, self.baseline = objective, validate, baseline
         self.optimizer = build_optimizer(
             config.train.optimizer,
             objective.parameters(),
@@ -109,6 +111,8 @@ class Trainer:
         else:
             self._restore(state, allow_changes=allow_changes)
         self._announce(facts)
+        if self.baseline and self.step == 0:
+            self.show.errors(self._validate())
         for epoch in range(self.epoch, self.config.train.epochs):
             self._run_epoch(epoch)
             if self.stop():
@@ -180,15 +184,20 @@ class Trainer:
         self._stop_if_broken()
         figures = self.meter.epoch()
         self.log.write("epoch", self.step, epoch=self.epoch, **figures.flat())
-        entries = self.validate()
-        for entry in entries:
-            self.log.write("eval", self.step, epoch=self.epoch, **entry)
+        entries = self._validate()
         self.epoch += 1
         self.show.epoch(self.epoch, self.config.train.epochs, figures, entries)
         finished = self.epoch == self.config.train.epochs
         # Epochs shorter than a write are not slowed down to its pace.
         if finished or not self.writer.busy:
             self._save(with_weights=True, at_once=finished)
+
+    def _validate(self) -> list[Entry]:
+        """Judge the network as it is, and log that."""
+        entries = self.validate()
+        for entry in entries:
+            self.log.write("eval", self.step, epoch=self.epoch, **entry)
+        return entries
 
     def _stop_if_broken(self) -> None:
         """Raise RunError if too many updates in a row were not finite; waits for the device."""

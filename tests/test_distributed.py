@@ -55,7 +55,7 @@ def tiny(**changes: object) -> Config:
 def freeze_normalisation(module: nn.Module) -> None:
     """Let batch normalisation use its running statistics, which no other sample changes."""
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
             part.eval()
 
 
@@ -145,6 +145,16 @@ def test_two_ranks_have_the_gradients_of_the_joined_batch(
 ) -> None:
     config = tiny(**changes)
     losses, gradients = losses_and_gradients(config, root, frozen=True)
+    for found, found_gradients in run_ranks(losses_and_gradients, 2, config, root, True):
+        assert found == pytest.approx(losses, rel=1e-5)
+        assert relative_difference(found_gradients, gradients) <= 1e-5
+
+
+def test_two_ranks_have_the_barlow_gradients_of_the_joined_batch(root: Path) -> None:
+    settings = TINY | {"barlow.projector": [24, 16]}
+    config = load_preset("pretrain/barlow").config.updated(settings)
+    losses, gradients = losses_and_gradients(config, root, frozen=True)
+    assert losses["loss"] > losses["lower_bound"] > 0.0
     for found, found_gradients in run_ranks(losses_and_gradients, 2, config, root, True):
         assert found == pytest.approx(losses, rel=1e-5)
         assert relative_difference(found_gradients, gradients) <= 1e-5

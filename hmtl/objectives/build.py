@@ -7,8 +7,11 @@ import torch
 from hmtl.config import Config
 from hmtl.data import Dataset
 from hmtl.evaluate import evaluate
+from hmtl.objectives.backbone import BackboneObjective
+from hmtl.objectives.barlow import build_barlow_objective
 from hmtl.objectives.objective import Objective
 from hmtl.objectives.pose import PoseObjective, build_pose_objective
+from hmtl.probe import probe
 from hmtl.runlog import Entry
 
 Validate = Callable[[], list[Entry]]
@@ -18,15 +21,26 @@ how good the network is."""
 
 def build_objective(config: Config, device: torch.device) -> Objective:
     """Return what `train.objective` names, with random weights, on `device`."""
+    if config.train.objective == "barlow":
+        return build_barlow_objective(config, device)
     return build_pose_objective(config, device)
 
 
-def build_validation(objective: Objective, datasets: Sequence[Dataset], config: Config) -> Validate:
-    """Return what evaluates the objective's network, as it is when called, on data sets."""
+def build_validation(
+    objective: Objective, datasets: Sequence[Dataset], config: Config, *, learnt: Dataset
+) -> Validate:
+    """Return what judges the objective's network, as it is when called, by data sets.
 
-    def validate() -> list[Entry]:
-        assert isinstance(objective, PoseObjective)
+    Poses are evaluated. Of a backbone without a pose head the features are probed, by regressions
+    that are given the labels of `learnt`.
+    """
+    if isinstance(objective, PoseObjective):
         network = objective.model.pose_network()
-        return [entry for dataset in datasets for entry in evaluate(network, dataset, config)]
-
-    return validate
+        return lambda: [
+            entry for dataset in datasets for entry in evaluate(network, dataset, config)
+        ]
+    assert isinstance(objective, BackboneObjective)
+    backbone = objective.backbone
+    return lambda: [
+        entry for dataset in datasets for entry in probe(backbone, learnt, dataset, config)
+    ]

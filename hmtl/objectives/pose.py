@@ -62,7 +62,7 @@ class PoseObjective(Objective):
 
     def initialise(self, config: Config) -> None:
         """Load the backbone that `model.init` names, if it names one."""
-        initialise(self.model, config)
+        initialise(self.model.backbone, config)
 
     def describe(self) -> str:
         """Return backbone, head and pretext task."""

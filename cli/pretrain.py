@@ -1,0 +1,40 @@
+"""`hmtl pretrain`: a backbone to start from, learnt without labels."""
+
+import click
+
+from . import options, training
+
+
+@click.command(
+    epilog="Example: hmtl pretrain pretrain/barlow --data xgaze --out barlow, then"
+    " hmtl train table4/barlow-puzzle3 --data 300W_LP --init barlow --out run"
+)
+@training.run_options
+@click.option(
+    "--probe-subjects",
+    metavar="NAMES|N",
+    help="People to judge the features by, not trained on; the paper's, or a tenth of all.",
+)
+@click.pass_context
+def pretrain(ctx: click.Context, request: training.Request, probe_subjects: str | None) -> None:
+    """Pre-train with the PRESET, a name or a TOML file, into a run folder.
+
+    Labels are not learnt. Where DIR has some, regressions from the frozen features onto the poses
+    of people who are left out tell after every epoch what the features know. A folder of pictures
+    without labels is opened with --layout images.
+    """
+    _, config = training.choose(request, "pretrain", ["barlow"])
+
+    import numpy as np
+
+    data = training.open_data(request, config)
+    held_out = None
+    if np.isnan(data.pose).all():
+        if probe_subjects is not None:
+            raise click.UsageError(f"--probe-subjects needs poses, but {data.root} has none")
+        click.echo(f"{data.root} has no poses: the features are not probed", err=True)
+    elif config.probe.samples:
+        data, held_out = options.hold_out(data, probe_subjects)
+    if not request.dry_run:
+        sets = [] if held_out is None else [held_out]
+        ctx.exit(training.run(request, config, data=data, validation=sets))

@@ -1,0 +1,274 @@
+"""Pre-training runs: what they learn from, what they log, and what starts from them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures_data import write_300w_lp
+from rich.console import Console
+from torchvision.models import resnet18
+
+from hmtl import checkpoint, engine
+from hmtl.assemble import training_loader
+from hmtl.cli.main import run as hmtl
+from hmtl.config import Config
+from hmtl.data import Dataset, normalize, open_dataset
+from hmtl.data.people import people_to_hold_out, split_off
+from hmtl.objectives.build import build_objective
+from hmtl.preset import load_preset, read_config
+from hmtl.progress import Reporter
+from hmtl.redundancy import barlow_twins, lower_bound
+from hmtl.runlog import read_log
+
+CPU = torch.device("cpu")
+TINY = {
+    "model.backbone": "resnet18",
+    "data.size": 32,
+    "data.num_threads": 1,
+    "train.batch_size": 4,
+    "train.epochs": 2,
+    "train.log_steps": 2,
+    "train.deterministic": True,
+    "barlow.projector": [16, 16, 12],
+    "probe.neighbours": 2,
+}
+SETTINGS = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}".lower())]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_300w_lp(tmp_path_factory.mktemp("heads"), count=15, subjects=5, size=48, seed=1)
+
+
+@pytest.fixture(scope="module")
+def faces(root: Path) -> Dataset:
+    return open_dataset(root)
+
+
+def tiny(preset: str = "pretrain/barlow", **changes: object) -> Config:
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return load_preset(preset).config.updated(TINY | dotted)
+
+
+def quiet() -> Reporter:
+    return Reporter(Console(quiet=True))
+
+
+@pytest.fixture(scope="module", params=["pretrain/barlow"])
+def pretrained(
+    request: pytest.FixtureRequest, faces: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished run of two epochs of three steps, which held out one of five people."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("pretrained")
+    learnt, held_out = split_off(faces, people_to_hold_out(faces))
+    engine.train(tiny(request.param), data=learnt, out=out, validation=[held_out], reporter=quiet())
+    torch.set_num_threads(before)
+    return out
+
+
+def test_the_probe_is_logged_before_the_first_update_and_after_every_epoch(
+    pretrained: Path,
+) -> None:
+    entries = [entry for entry in read_log(pretrained / "log.jsonl") if entry["event"] == "eval"]
+    assert [(entry["step"], entry["protocol"]) for entry in entries] == [
+        (step, protocol) for step in (0, 3, 6) for protocol in ("probe-ridge", "probe-knn")
+    ]
+    assert all(entry["n"] == 3 and entry["learnt"] == 12 for entry in entries)
+    assert all(0.0 < entry["mae"]["mean"] < 180.0 for entry in entries)
+
+
+def test_a_barlow_run_logs_its_lower_bound_and_what_the_correlation_is_like(
+    faces: Dataset, tmp_path: Path
+) -> None:
+    engine.train(tiny(train__epochs=1), data=faces, out=tmp_path, reporter=quiet())
+    (step,) = (entry for entry in read_log(tmp_path / "log.jsonl") if entry["event"] == "step")
+    assert step["lower_bound"] == pytest.approx(lower_bound(4, 12, 0.0051), rel=1e-5)
+    assert step["loss"] > step["lower_bound"]
+    assert -1.0 <= step["mean_diagonal"] <= 1.0
+    assert 0.0 <= step["rms_off_diagonal"] <= 1.0
+
+
+def test_the_barlow_objective_takes_the_views_one_after_the_other(faces: Dataset) -> None:
+    config = tiny(train__amp="bf16")
+    objective = build_objective(config, CPU).train()
+    with training_loader(config, faces, CPU) as loader:
+        batch = next(iter(loader))
+    assert len(batch.views) == 2
+    losses = objective(batch)
+    assert losses["loss"].dtype == torch.float32
+    tracked = objective.backbone.bn1.num_batches_tracked
+    assert int(tracked) == 2
+    again = build_objective(config, CPU).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        first, second = (again.model(normalize(view, dtype=torch.bfloat16)) for view in batch.views)
+    expected = barlow_twins(first, second, 0.0051).loss
+    torch.testing.assert_close(losses["loss"], expected)
+
+
+def test_the_weights_are_a_backbone_of_torchvision(pretrained: Path) -> None:
+    weights = dict(checkpoint.load_weights(pretrained / "weights.safetensors").tensors)
+    network = resnet18()
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    assert sorted(missing) == ["fc.bias", "fc.weight"]
+    assert not unexpected
+
+
+@pytest.mark.parametrize("init", ["", "/weights.safetensors"])
+def test_training_starts_from_a_pretrained_run(
+    pretrained: Path, root: Path, tmp_path: Path, init: str
+) -> None:
+    out = tmp_path / "run"
+    command = ["train", "table2/sl-aug1", "--data", str(root), "--out", str(out)]
+    settings = [*SETTINGS, "--set", "train.lr=0", "--set", "train.epochs=1"]
+    assert hmtl([*command, *settings, "--init", f"{pretrained}{init}"]) == 0
+    before = checkpoint.load_weights(pretrained / "weights.safetensors").tensors
+    after = checkpoint.load_weights(out / "weights.safetensors").tensors
+    learnt = [name for name in before if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(before[name], after[name]) for name in learnt)
+
+
+def test_a_run_without_weights_is_named(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    command = ["train", "table2/sl-aug1", "--data", str(root), "--out", str(tmp_path / "run")]
+    assert hmtl([*command, *SETTINGS, "--init", str(tmp_path / "empty")]) == 2
+    error = capsys.readouterr().err
+    assert "'model.init' must be imagenet, a file or a run, got" in error
+    assert error.count("\n") == 1
+
+
+def test_a_pretrained_run_is_not_evaluated(
+    pretrained: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hmtl(["eval", str(pretrained), "--data", str(root)]) == 1
+    assert "was pre-trained and has no pose head" in capsys.readouterr().err
+
+
+def test_the_command_holds_people_out_and_resumes(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["pretrain", "pretrain/barlow", "--data", str(root), "--out", str(out), *SETTINGS]
+    chosen = [*command, "--probe-subjects", "AFW/AFW_10001_1,AFW/AFW_10003_1"]
+    assert hmtl(chosen) == 0
+    start, *rest = read_log(out / "log.jsonl")
+    assert (start["data"]["samples"], start["data"]["subjects"]) == (9, 3)
+    assert {entry["n"] for entry in rest if entry["event"] == "eval"} == {6}
+    assert read_config(out / "config.toml").barlow.projector == (16, 16, 12)
+    assert hmtl([*chosen, "--resume"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_an_interrupted_pretraining_goes_on_to_the_same_weights(
+    faces: Dataset, pretrained: Path, tmp_path: Path
+) -> None:
+    class Interrupting(Reporter):
+        def step(self, step: int, epoch: int) -> None:
+            super().step(step, epoch)
+            if step == 5:
+                raise KeyboardInterrupt
+
+    config = read_config(pretrained / "config.toml")
+    learnt, held_out = split_off(faces, people_to_hold_out(faces))
+    config = config.updated({"train.checkpoint_steps": 4})
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(
+            config,
+            data=learnt,
+            out=tmp_path,
+            validation=[held_out],
+            reporter=Interrupting(Console(quiet=True)),
+        )
+    engine.train(
+        config, data=learnt, out=tmp_path, validation=[held_out], resume=True, reporter=quiet()
+    )
+    first, second = (
+        checkpoint.load_weights(run / "weights.safetensors").tensors
+        for run in (pretrained, tmp_path)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    starts = [e["step"] for e in read_log(tmp_path / "log.jsonl") if e["event"] == "start"]
+    assert starts == [0, 4]
+
+
+def test_one_person_is_told_how_to_go_without_a_probe(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["pretrain", "pretrain/barlow", "--data", str(root), "--out", str(tmp_path / "run")]
+    one = [*command, *SETTINGS, "--subjects", "1"]
+    assert hmtl(one) == 2
+    assert "--set probe.samples=0 trains without a probe" in capsys.readouterr().err
+    without = ["--set", "probe.samples=0", "--set", "train.batch_size=3", "--set", "train.epochs=1"]
+    assert hmtl([*one, *without]) == 0
+
+
+@pytest.fixture(scope="module")
+def pictures(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for path in root.rglob("*.jpg"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_pictures_without_labels_are_pretrained_on(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["pretrain", "pretrain/barlow", "--data", str(pictures), "--layout", "images"]
+    assert hmtl([*command, "--out", str(out), *SETTINGS]) == 0
+    assert "has no poses: the features are not probed" in capsys.readouterr().err
+    events = [entry["event"] for entry in read_log(out / "log.jsonl")]
+    assert "eval" not in events
+    assert (out / "weights.safetensors").is_file()
+    asked = [*command, "--out", str(tmp_path / "other"), *SETTINGS, "--probe-subjects", "2"]
+    assert hmtl(asked) == 2
+    assert "--probe-subjects needs poses" in capsys.readouterr().err
+
+
+def test_a_pose_is_not_learnt_from_pictures_without_labels(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "table2/sl-aug1", "--data", str(pictures), "--layout", "images"]
+    assert hmtl([*command, "--out", str(tmp_path / "run"), *SETTINGS]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "has no poses to learn: `hmtl pretrain` takes pictures without labels" in error
+
+
+@pytest.mark.parametrize(
+    ("command", "preset", "other"),
+    [("train", "pretrain/barlow", "pretrain"), ("pretrain", "table2/sl-aug1", "train")],
+)
+def test_each_command_refuses_the_others_presets(
+    command: str,
+    preset: str,
+    other: str,
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert hmtl([command, preset, "--data", str(root), "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert preset in error
+    assert f"`hmtl {other}` trains" in error
+
+
+def test_each_command_lists_its_own_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert hmtl(["pretrain", "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "pretrain/barlow" in listed
+    assert "table2" not in listed
+    assert hmtl(["train", "--list"]) == 0
+    assert "pretrain/" not in capsys.readouterr().out
