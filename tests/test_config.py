@@ -115,7 +115,7 @@ def test_values_of_settings_are_toml_or_bare_words(text: str, value: object) -> 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("data.batchsize=3", r"unknown config key 'data.batchsize', expected one of \['barlow.pro"),
+        ("data.batchsize=3", r"unknown config key 'data.batchsize', expected one of \['data.aug"),
         ("speed=3", r"unknown config key 'speed', expected one of \['barlow.pro"),
         ("train.lr=-1", "'train.lr' must be a number of at least 0.0, got -1 in the command line"),
         ("train.lr=nan", "'train.lr' must be a number of at least 0.0, got nan"),
