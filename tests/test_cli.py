@@ -124,10 +124,14 @@ def test_the_module_runs_like_the_command() -> None:
     assert shown.stdout.startswith("hmtl, version ")
 
 
-def test_train_lists_the_presets(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["train", "--list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == preset_names()
+def test_train_and_pretrain_list_all_presets_between_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    listed = []
+    for command in ("train", "pretrain"):
+        assert run([command, "--list"]) == 0
+        listed += [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert sorted(listed) == preset_names()
 
 
 @pytest.mark.parametrize(
