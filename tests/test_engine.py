@@ -412,7 +412,7 @@ def test_initial_weights_come_from_a_file(run: Path, tmp_path: Path) -> None:
     for path in (run / "weights.safetensors", tmp_path / "backbone.pth"):
         config = tiny("table2/sl-aug1", model__init=str(path))
         model = build_model(config)
-        initialise(model, config)
+        initialise(model.backbone, config)
         assert torch.equal(model.weights()["conv1.weight"], trained["conv1.weight"])
         assert not torch.equal(model.weights()["pose.linear.weight"], trained["pose.linear.weight"])
 
@@ -421,11 +421,14 @@ def test_initial_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pth")
     for init, message in (
         (str(tmp_path / "other.pth"), r"cannot start a resnet18 from .*other\.pth: .* missing"),
-        (str(tmp_path / "none.pth"), r"'model.init' must be imagenet or a file, got .*none\.pth"),
+        (
+            str(tmp_path / "none.pth"),
+            r"'model.init' must be imagenet, a file or a run, got .*none\.pth",
+        ),
     ):
         config = tiny("table2/sl-aug1", model__init=init)
         with pytest.raises(ConfigError, match=message):
-            initialise(build_model(config), config)
+            initialise(build_model(config).backbone, config)
 
 
 def test_devices_and_precisions_that_are_not_there_are_named() -> None:

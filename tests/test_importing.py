@@ -107,7 +107,7 @@ def test_barlow_twins_weights_of_a_resnet50_start_a_training(large: State, tmp_p
     assert call(tmp_path / "resnet50.pth", tmp_path / "new" / "out.safetensors") == 0
     config = Config().updated({"model.init": str(tmp_path / "new" / "out.safetensors")})
     model = build_model(config)
-    initialise(model, config)
+    initialise(model.backbone, config)
     assert same_backbone(dict(model.backbone.state_dict()), large)
 
 
