@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstring>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,8 @@ namespace hmtl {
 namespace {
 
 using Pixels = py::array_t<std::uint8_t, py::array::c_style>;
+constexpr std::array<std::string_view, 3> kKernelNames = {"plain", "avx2", "wide"};
+
 using Matrix = py::array_t<std::int32_t, py::array::c_style>;
 
 ImageView image_view(const Pixels& pixels, int channels) {
@@ -207,8 +210,15 @@ void bind_stages(py::module_& m) {
         py::arg("matrix"), py::arg("mirrored") = false,
         "Crop, resize, colour and mirror an RGB plane, or planes Y, Cb, Cr, whose chroma may have "
         "half the rows or columns.");
-  m.def("use_plain_kernels", &use_plain_kernels, py::arg("plain"),
-        "Run the plain twins of all vector kernels, or no longer.");
+  m.def(
+      "limit_kernels",
+      [](const std::string& most) {
+        for (std::size_t i = 0; i < kKernelNames.size(); ++i) {
+          if (kKernelNames[i] == most) return limit_kernels(static_cast<Kernels>(i));
+        }
+        throw std::invalid_argument("kernels must be plain, avx2 or wide, got " + most);
+      },
+      py::arg("most"), "Run no more than the kernels of pixels called plain, avx2 or wide.");
   m.def("color_matrix", &bind_color_matrix, py::arg("brightness") = 1.0, py::arg("contrast") = 1.0,
         py::arg("saturation") = 1.0, py::arg("hue") = 0.0, py::arg("grey") = false,
         "int32 (3, 4), 12 bits after the point.");

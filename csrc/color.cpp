@@ -101,6 +101,7 @@ ColorMatrix after_ycc(const ColorMatrix& matrix) {
 
 void apply_color(const ColorMatrix& matrix, MutableImageView rgb) {
   constexpr int kPixels = 256;  // at a time, their channels apart
+  const RowColor color(matrix);
   std::uint8_t channels[3][kPixels];
   std::uint8_t* const apart[3] = {channels[0], channels[1], channels[2]};
   for (int y = 0; y < rgb.height; ++y) {
@@ -108,16 +109,16 @@ void apply_color(const ColorMatrix& matrix, MutableImageView rgb) {
       const int width = std::min(kPixels, rgb.width - x);
       std::uint8_t* const pixels = rgb.row(y) + 3 * x;
       split_row(pixels, apart, width);
-      color_row(matrix, {apart[0], apart[1], apart[2]}, pixels, width);
+      color.convert({apart[0], apart[1], apart[2]}, pixels, width);
     }
   }
 }
 
 void apply_color_ycc(const ColorMatrix& matrix, ImageView y, ImageView cb, ImageView cr,
                      MutableImageView rgb) {
-  const ColorMatrix composed = after_ycc(matrix);
+  const RowColor color(after_ycc(matrix));
   for (int row = 0; row < rgb.height; ++row) {
-    color_row(composed, {y.row(row), cb.row(row), cr.row(row)}, rgb.row(row), rgb.width);
+    color.convert({y.row(row), cb.row(row), cr.row(row)}, rgb.row(row), rgb.width);
   }
 }
 

@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "dispatch.h"
-
-#ifdef HMTL_AVX2
-#include <immintrin.h>
-#endif
+#include "color_wide.h"
+#include "intrinsics.h"
 
 namespace hmtl {
 namespace {
@@ -44,7 +41,26 @@ void color_row_plain(const ColorMatrix& matrix, const ChannelRows& channels, std
   }
 }
 
-#ifdef HMTL_AVX2
+bool fits_pairs(const ColorMatrix& matrix) {
+  constexpr std::int32_t kMost = 32767;
+  for (const auto& row : matrix.m) {
+    for (int j = 0; j < 3; ++j) {
+      if (row[j] < -kMost || row[j] > kMost) return false;
+    }
+  }
+  return true;
+}
+
+bool is_diagonal(const ColorMatrix& matrix) {
+  for (int i = 0; i < 3; ++i) {
+    for (int j = 0; j < 3; ++j) {
+      if (i != j && matrix.m[i][j] != 0) return false;
+    }
+  }
+  return true;
+}
+
+#ifdef HMTL_X86
 
 constexpr int kPixels = 32;  // of a block
 
@@ -127,16 +143,6 @@ HMTL_AVX2 inline void join(const Channels& channels, std::uint8_t* rgb) {
 struct PairMatrix {
   __m256i both[3], third[3], offset[3];
 };
-
-bool fits_pairs(const ColorMatrix& matrix) {
-  constexpr std::int32_t kMost = 32767;
-  for (const auto& row : matrix.m) {
-    for (int j = 0; j < 3; ++j) {
-      if (row[j] < -kMost || row[j] > kMost) return false;
-    }
-  }
-  return true;
-}
 
 HMTL_AVX2 inline PairMatrix pair_matrix(const ColorMatrix& matrix) {
   PairMatrix pairs;
@@ -240,25 +246,51 @@ HMTL_AVX2 void color_row_avx2(const ColorMatrix& matrix, const ChannelRows& chan
 }  // namespace
 
 void split_row(const std::uint8_t* rgb, std::uint8_t* const channels[3], int width) {
-#ifdef HMTL_AVX2
+#ifdef HMTL_X86
   if (use_avx2()) return split_row_avx2(rgb, channels, width);
 #endif
   split_row_plain(rgb, channels, width);
 }
 
 void join_row(const ChannelRows& channels, std::uint8_t* rgb, int width) {
-#ifdef HMTL_AVX2
+#ifdef HMTL_X86
+  if (use_wide()) return join_row_wide(channels, rgb, width);
   if (use_avx2()) return join_row_avx2(channels, rgb, width);
 #endif
   join_row_plain(channels, rgb, width);
 }
 
-void color_row(const ColorMatrix& matrix, const ChannelRows& channels, std::uint8_t* rgb,
-               int width) {
-#ifdef HMTL_AVX2
-  if (use_avx2() && fits_pairs(matrix)) return color_row_avx2(matrix, channels, rgb, width);
+RowColor::RowColor(const ColorMatrix& matrix) : matrix_(matrix), way_(Way::kPlain) {
+  if (matrix.is_identity()) {
+    way_ = Way::kJoin;
+  } else if (use_wide() && is_diagonal(matrix)) {
+    way_ = Way::kLookUp;
+    for (int c = 0; c < 3; ++c) {
+      const std::int32_t factor = matrix.m[c][c], offset = matrix.m[c][3] + kHalf;
+      for (int value = 0; value < 256; ++value) {
+        tables_.of[c][value] = clip((factor * value + offset) >> kColorBits);
+      }
+    }
+  } else if (fits_pairs(matrix)) {
+    way_ = use_wide() ? Way::kWide : use_avx2() ? Way::kAvx2 : Way::kPlain;
+  }
+}
+
+void RowColor::convert(const ChannelRows& channels, std::uint8_t* rgb, int width) const {
+  switch (way_) {
+    case Way::kJoin:
+      return join_row(channels, rgb, width);
+#ifdef HMTL_X86
+    case Way::kLookUp:
+      return look_up_row_wide(tables_, channels, rgb, width);
+    case Way::kWide:
+      return color_row_wide(matrix_, channels, rgb, width);
+    case Way::kAvx2:
+      return color_row_avx2(matrix_, channels, rgb, width);
 #endif
-  color_row_plain(matrix, channels, rgb, width);
+    default:
+      color_row_plain(matrix_, channels, rgb, width);
+  }
 }
 
 }  // namespace hmtl

@@ -4,11 +4,7 @@
 
 #include <cstring>
 
-#include "dispatch.h"
-
-#ifdef HMTL_X86
-#include <immintrin.h>
-#endif
+#include "intrinsics.h"
 
 namespace hmtl {
 namespace {

@@ -10,7 +10,7 @@
 #include "dispatch.h"
 #include "lzf.h"
 
-#ifdef HMTL_AVX2
+#ifdef HMTL_X86
 #include <immintrin.h>
 #endif
 
@@ -30,7 +30,7 @@ void exchange_red_and_blue_plain(const std::uint8_t* bgr, std::uint8_t* rgb, int
   }
 }
 
-#ifdef HMTL_AVX2
+#ifdef HMTL_X86
 // Five pixels at a time and a byte behind them, which the next five write again.
 HMTL_AVX2 void exchange_red_and_blue_avx2(const std::uint8_t* bgr, std::uint8_t* rgb, int pixels) {
   constexpr int kAtOnce = 5;
@@ -46,7 +46,7 @@ HMTL_AVX2 void exchange_red_and_blue_avx2(const std::uint8_t* bgr, std::uint8_t*
 #endif
 
 void exchange_red_and_blue(const std::uint8_t* bgr, std::uint8_t* rgb, int pixels) {
-#ifdef HMTL_AVX2
+#ifdef HMTL_X86
   if (use_avx2()) return exchange_red_and_blue_avx2(bgr, rgb, pixels);
 #endif
   exchange_red_and_blue_plain(bgr, rgb, pixels);

@@ -12,12 +12,14 @@
 #endif
 
 // Defined where a compiler has x86's intrinsics, also those of processors beyond the one it builds
-// for: in functions that say so. A function in AVX2's is the twin of a plain one that gives the
-// same bytes, and is called only if `use_avx2()`.
+// for: in functions that say so. Such a function is the twin of a plain one that gives the same
+// bytes; in AVX2 it is called only if `use_avx2()`, with the bytes and dot products of AVX-512
+// (VBMI and VNNI: Ice Lake, Zen 4 and later) only if `use_wide()`.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HMTL_X86
 #define HMTL_AVX2 __attribute__((target("avx2")))
 #define HMTL_AVX512 __attribute__((target("avx512f,avx512bw")))
+#define HMTL_WIDE __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vnni")))
 #endif
 
 // A line of the cache that is going to be written.
@@ -31,11 +33,14 @@
 
 namespace hmtl {
 
-// Whether this processor has AVX2 and nobody asked for the plain kernels.
-bool use_avx2();
+// The kernels of pixels; each kind includes those before it.
+enum class Kernels { kPlain, kAvx2, kWide };
 
-// Makes all threads run the plain kernels of pixels from now on, or no longer: for tests that hold
-// both equal.
-void use_plain_kernels(bool plain);
+// Whether this processor has what the kernels need, and nobody asked for lesser ones.
+bool use_avx2();
+bool use_wide();
+
+// Makes all threads run no more than these kernels from now on: for tests that hold all equal.
+void limit_kernels(Kernels most);
 
 }  // namespace hmtl

@@ -4,11 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "dispatch.h"
-
-#ifdef HMTL_AVX2
-#include <immintrin.h>
-#endif
+#include "intrinsics.h"
 
 namespace hmtl {
 namespace {
@@ -43,7 +39,7 @@ void blend_rows_plain(const Sum* const rows[kTaps], std::uint8_t* out, int count
   }
 }
 
-#ifdef HMTL_AVX2
+#ifdef HMTL_X86
 
 HMTL_AVX2 inline __m256i load(const void* at) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(at));
@@ -96,13 +92,13 @@ HMTL_AVX2 void blend_rows_avx2(const Sum* const rows[kTaps], std::uint8_t* out, 
 
 #endif
 
-struct Kernels {
+struct Blends {
   void (*along)(const std::uint8_t* line, Sum* sums, int count);
   void (*rows)(const Sum* const rows[kTaps], std::uint8_t* out, int count);
 };
 
-Kernels choose_kernels() {
-#ifdef HMTL_AVX2
+Blends choose_blends() {
+#ifdef HMTL_X86
   if (use_avx2()) return {blend_along_avx2, blend_rows_avx2};
 #endif
   return {blend_along_plain, blend_rows_plain};
@@ -113,7 +109,7 @@ Kernels choose_kernels() {
 void blur(MutableImageView rgb, FilterScratch& scratch) {
   const int height = rgb.height, width = rgb.width;
   if (height < 3 || width < 3) throw std::invalid_argument("blur needs at least 3 × 3 pixels");
-  const Kernels kernels = choose_kernels();
+  const Blends blends = choose_blends();
   const int count = width * 3, room = count / kBlock * kBlock + kBlock;
   scratch.line.resize(static_cast<std::size_t>(room + 2 * kMargin));
   // The sums along the last five rows: a row is read before it is written.
@@ -128,11 +124,11 @@ void blur(MutableImageView rgb, FilterScratch& scratch) {
         std::copy_n(line + 3 * k, 3, line - 3 * k);
         std::copy_n(line + count - 3 - 3 * k, 3, line + count - 3 + 3 * k);
       }
-      kernels.along(line, sums_of(summed), count);
+      blends.along(line, sums_of(summed), count);
     }
     const Sum* rows[kTaps];
     for (int k = 0; k < kTaps; ++k) rows[k] = sums_of(reflect(y + k - kReach, height));
-    kernels.rows(rows, rgb.row(y), count);
+    blends.rows(rows, rgb.row(y), count);
   }
 }
 

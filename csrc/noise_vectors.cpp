@@ -1,20 +1,9 @@
 // Noise with the vectors of AVX2 and AVX-512, equal to `add_noise_plain` bit for bit.
 
+#include "intrinsics.h"
 #include "noise_kernels.h"
 
 #ifdef HMTL_X86
-
-// GCC 12 takes the undefined values with which its AVX-512 intrinsics begin for mistakes (bug
-// 105593).
-#if !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-#include <immintrin.h>
-#if !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 
 namespace hmtl {
 namespace {

@@ -141,15 +141,11 @@ void develop_rgb(const Picture& picture, const Box& box, const ColorMatrix& colo
                                 rgb.height, rgb.width, grids);
   const Lines lines = take_lines(line_bytes(grids.columns, 3), rgb.width, scratch.lines);
   const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
-  const bool is_identity = color.is_identity();
+  const RowColor row_color(color);
   for (int y = 0; y < rgb.height; ++y) {
     fetch_row(later, y);
     resample_rgb(src, grids, y, scratch.rows, lines, lines.rows);
-    if (is_identity) {
-      join_row(rows, rgb.row(y), rgb.width);
-    } else {
-      color_row(color, rows, rgb.row(y), rgb.width);
-    }
+    row_color.convert(rows, rgb.row(y), rgb.width);
   }
 }
 
@@ -167,12 +163,12 @@ void develop_ycc(const Picture& picture, const Box& box, const ColorMatrix& colo
   const std::size_t longest = std::max(line_bytes(luma.columns, 1), line_bytes(chroma.columns, 1));
   const Lines lines = take_lines(longest, rgb.width, scratch.lines);
   const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
-  const ColorMatrix composed = after_ycc(color);
+  const RowColor row_color(after_ycc(color));
   for (int y = 0; y < rgb.height; ++y) {
     fetch_row(later, y);
     resample_planes(sources, 1, luma, y, scratch.rows, lines, lines.rows);
     resample_planes(sources + 1, 2, chroma, y, scratch.rows, lines, lines.rows + 1);
-    color_row(composed, rows, rgb.row(y), rgb.width);
+    row_color.convert(rows, rgb.row(y), rgb.width);
   }
 }
 

@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "dispatch.h"
-
-#ifdef HMTL_AVX2
-#include <immintrin.h>
-#endif
+#include "intrinsics.h"
+#include "resample_wide.h"
 
 // Note [Columns in AVX2]
 // A block of 32 output samples is four vectors of 8 sums. The low half of vector k has the samples
@@ -27,11 +24,6 @@ namespace {
 constexpr int kWindow = 16;           // bytes of one load
 constexpr int kGroup = 4;             // output samples that share a window
 constexpr std::uint8_t kZero = 0x80;  // in `picks`: no byte
-
-// The output sample, in the order of the taps, that is written to place `i` of the row.
-int sample_at(const Columns& columns, int i) {
-  return columns.mirrored ? columns.taps.out - 1 - i : i;
-}
 
 // Beyond all measure of reach, rounding may make a weight so negative that a sum leaves 0 … 255.
 std::uint8_t to_sample(std::int32_t sum) {
@@ -72,7 +64,7 @@ void sum_columns_plain(const std::uint8_t* const* lines, int line_count, const C
   }
 }
 
-#ifdef HMTL_AVX2
+#ifdef HMTL_X86
 
 HMTL_AVX2 inline __m256i load(const void* at) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(at));
@@ -308,7 +300,8 @@ bool place_group(int i, std::size_t half, Columns& columns) {
 }  // namespace
 
 void sum_rows(WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t* line, int count) {
-#ifdef HMTL_AVX2
+#ifdef HMTL_X86
+  if (use_wide()) return sum_rows_wide(rows, row_count, bias, line, count);
   if (count >= 32 && use_avx2()) return sum_rows_avx2(rows, row_count, bias, line, count);
 #endif
   sum_rows_plain(rows, row_count, bias, line, count);
@@ -317,6 +310,10 @@ void sum_rows(WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t*
 void prepare_columns(int step, bool mirrored, Columns& columns) {
   columns.step = step;
   columns.mirrored = mirrored;
+#ifdef HMTL_X86
+  columns.is_wide = use_wide() && prepare_wide(columns);
+  if (columns.is_wide) return;
+#endif
   columns.pairs = std::max(1, (columns.taps.count + 1) / 2);
   columns.one_window = true;
   const auto samples = static_cast<std::size_t>(padded(columns.taps.out));
@@ -337,7 +334,8 @@ void prepare_columns(int step, bool mirrored, Columns& columns) {
 
 void sum_columns(const std::uint8_t* const* lines, int line_count, const Columns& columns,
                  std::uint8_t* const* out) {
-#ifdef HMTL_AVX2
+#ifdef HMTL_X86
+  if (columns.is_wide) return sum_columns_wide(lines, line_count, columns, out);
   if ((columns.pairs > 0 || columns.step == 1) && use_avx2())
     return sum_columns_avx2(lines, line_count, columns, out);
 #endif

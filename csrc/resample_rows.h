@@ -1,5 +1,5 @@
-// The two passes of resampling, a row at a time. Each has a plain twin and one for AVX2, which give
-// the same bytes.
+// The two passes of resampling, a row at a time. Each has a plain twin, one for AVX2 and one for
+// AVX-512, which give the same bytes.
 #pragma once
 
 #include <cstddef>
@@ -28,18 +28,24 @@ struct WeightedRow {
 // x < count. `rows` has room for one row more.
 void sum_rows(WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t* line, int count);
 
-// The taps of the horizontal pass for lines whose samples are `step` bytes apart, and how AVX2 uses
-// them. See Note [Columns in AVX2].
+// The taps of the horizontal pass for lines whose samples are `step` bytes apart, and how vectors
+// use them. See Notes [Columns in AVX2] and [Columns in AVX-512].
 struct Columns {
   Taps taps;
   int step = 1;
-  bool mirrored = false;  // the last output sample comes first
-  int pairs = 0;          // 0: the samples lie too far apart to be summed in pairs
-  bool one_window = false;
+  bool mirrored = false;    // the last output sample comes first
+  int pairs = 0;            // 0: the samples lie too far apart to be summed in pairs
+  bool is_wide = false;     // what follows is for AVX-512
+  bool one_window = false;  // of AVX2
   std::vector<std::int32_t> places, biases;
   std::vector<std::uint8_t> picks;
   std::vector<std::int16_t> weights;
 };
+
+// The output sample, in the order of the taps, that is written to place `i` of the row.
+inline int sample_at(const Columns& columns, int i) {
+  return columns.mirrored ? columns.taps.out - 1 - i : i;
+}
 
 // Prepares columns whose taps are made. Lines of channels side by side have 3 bytes to a step;
 // where `pairs` stays 0, they are better split and summed with step 1.

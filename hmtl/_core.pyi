@@ -172,8 +172,8 @@ def develop(
     Cb and Cr may have half the rows or columns of Y.
     """
 
-def use_plain_kernels(plain: bool) -> None:
-    """Run the plain twins of all vector kernels, or no longer."""
+def limit_kernels(most: str) -> None:
+    """Run no more than the kernels of pixels called "plain", "avx2" or "wide" (AVX-512)."""
 
 def color_matrix(
     brightness: float = 1.0,
