@@ -18,6 +18,12 @@ _ANGLES = ("yaw", "pitch", "roll", "mean")
 @click.argument("run", metavar="RUN", type=options.PATH)
 @options.data(required=True)
 @click.option(
+    "--weights",
+    metavar="last|best|FILE",
+    default="last",
+    help="The last weights, those that validated best, or a file.",
+)
+@click.option(
     "--protocol",
     "names",
     metavar="NAME",
@@ -33,6 +39,7 @@ _ANGLES = ("yaw", "pitch", "roll", "mean")
 def evaluate(
     run: Path,
     root: Path,
+    weights: str,
     names: tuple[str, ...],
     layout: str | None,
     split: str | None,
@@ -50,13 +57,17 @@ def evaluate(
     from hmtl.protocols import DEFAULT_PROTOCOLS, find_protocol
 
     chosen = [find_protocol(name).name for name in names or DEFAULT_PROTOCOLS]
-    network, config = load_network(run, choose_device("auto"))
+    network, config = load_network(run, choose_device("auto"), weights)
     rule = crop or options.fitting_rule(root, config.data.crop, layout)
     data = open_dataset(root, layout, split=split, crop=rule, boxes=boxes, names=listed)
     if subjects is not None:
         data = options.select_subjects(data, subjects)
-    # A part of a data set must not be taken for the whole.
-    selection = {"subjects": subjects, "list": listed}
+    # A part of a data set must not be taken for the whole, nor other weights for the last.
+    selection = {
+        "subjects": subjects,
+        "list": listed,
+        "weights": None if weights == "last" else weights,
+    }
     named = {key: value for key, value in selection.items() if value is not None}
     entries = [
         {**entry, **named} for entry in evaluation.evaluate(network, data, config, names=chosen)

@@ -6,8 +6,6 @@ from typing import Any
 from urllib.error import URLError
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -22,8 +20,10 @@ from hmtl.losses import build_weighting
 from hmtl.models.loading import load_backbone
 from hmtl.models.multi_task import MultiTaskNet, PoseNetwork
 from hmtl.optim.schedule import cosine_rate, step_rate
+from hmtl.tensor_files import read_tensors
 
 WEIGHTS = "weights.safetensors"
+BEST_WEIGHTS = "best.safetensors"
 
 
 def choose_device(name: str) -> torch.device:
@@ -137,9 +137,15 @@ def initialise(backbone: ResNet, config: Config) -> None:
         raise ConfigError(f"cannot start a {config.model.backbone} from {init}: {error}") from error
 
 
-def load_network(run: Path, device: torch.device) -> tuple[PoseNetwork, Config]:
-    """Return the plain trained network of a run, ready to evaluate, and the run's config."""
-    saved = checkpoint.load_weights(run / WEIGHTS)
+def load_network(
+    run: Path, device: torch.device, weights: str = "last"
+) -> tuple[PoseNetwork, Config]:
+    """Return the plain trained network of a run, ready to evaluate, and the run's config.
+
+    `weights` is "last", "best" (at the first data set that was validated on), or a file.
+    """
+    path = {"last": run / WEIGHTS, "best": run / BEST_WEIGHTS}.get(weights, Path(weights))
+    saved = checkpoint.load_weights(path)
     if saved.config.train.objective != "pose":
         raise RunError(
             f"{run} was pre-trained and has no pose head: `hmtl train` starts from it with --init"
@@ -149,7 +155,7 @@ def load_network(run: Path, device: torch.device) -> tuple[PoseNetwork, Config]:
     try:
         model.load_weights(saved.tensors)
     except ValueError as error:
-        raise RunError(f"{run / WEIGHTS} does not fit its config: {error}") from error
+        raise RunError(f"{path} does not fit its config: {error}") from error
     network = model.pose_network().to(device).to(memory_format=torch.channels_last)
     return network.eval(), saved.config
 
@@ -214,14 +220,13 @@ def _rendering(config: Config) -> dict[str, Any]:
 def _imagenet(backbone: str) -> Mapping[str, Tensor]:
     """Return torchvision's ImageNet weights (IMAGENET1K_V1), from its cache or the network."""
     weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    if path.exists():
+        return read_tensors(path)
     try:
-        state: dict[str, Tensor] = dict(weights.get_state_dict(check_hash=True))
+        state: dict[str, Tensor] = dict(weights.get_state_dict(check_hash=True, weights_only=True))
     except (URLError, OSError) as error:
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        name = weights.url.rpartition("/")[2]
-        raise RunError(
-            f"cannot fetch {weights.url} ({error}): put that file at {folder / name}"
-        ) from error
+        raise RunError(f"cannot fetch {weights.url} ({error}): put that file at {path}") from error
     return state
 
 
@@ -231,14 +236,5 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         path = path / WEIGHTS
     if not path.is_file():
         raise ConfigError(f"config key 'model.init' must be imagenet, a file or a run, got {path}")
-    if path.suffix == ".safetensors":
-        try:
-            return safetensors.torch.load_file(path)
-        except safetensors.SafetensorError as error:
-            raise RunError(f"{path} is not a safetensors file: {error}") from error
-    state = checkpoint.load(path)
     # Training scripts often keep the weights under a key of their own.
-    nested = state.get("state_dict", state)
-    if not all(isinstance(value, Tensor) for value in nested.values()):
-        raise RunError(f"{path} must hold tensors by name, or have them under 'state_dict'")
-    return dict(nested)
+    return {name.removeprefix("state_dict."): value for name, value in read_tensors(path).items()}

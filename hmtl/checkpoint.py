@@ -1,11 +1,10 @@
 """Checkpoints (everything needed to resume) and weights (the plain network), written atomically."""
 
-import contextlib
 import json
 import logging
-import pickle
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,45 +15,58 @@ import torch
 from torch import Tensor
 
 from hmtl.config import Config
-from hmtl.durable import sync
+from hmtl.durable import atomic_path
 from hmtl.errors import RunError
+from hmtl.tensor_files import load_torch
 
 _logger = logging.getLogger(__name__)
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; the file takes the place of `path` once it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file atomically, UTF-8."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Write a checkpoint: nested dicts, lists, numbers, strings and tensors."""
     with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
+        write(temporary, state)
+
+
+def write(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint as it goes, for callers that see to its place and the disk."""
+    # torch's own files hide what the system said ("unexpected pos 768 vs 662" for a full disk).
+    with path.open("wb") as file:
+        torch.save(dict(state), file)
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Return a checkpoint with its tensors on the CPU; nothing in the file is executed."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-        raise RunError(f"{path} is not a readable checkpoint: {_first_line(error)}") from error
+    """Return a checkpoint with its tensors on the CPU; nothing in the file is executed.
+
+    RunError says that the file is no checkpoint, is not whole, or has a byte that was not written.
+    """
+    problem = _damage(path)
+    if problem:
+        raise RunError(f"{path} is damaged: {problem}")
+    state = load_torch(path)
+    if not isinstance(state, dict):
+        raise RunError(f"{path} is no checkpoint: it holds a {type(state).__name__}")
     return state
+
+
+def _damage(path: Path) -> str:
+    """Return what is wrong with the archive that a checkpoint is, or ""; reads all of it.
+
+    torch writes a CRC-32 for each member, but does not look at it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [member for member in archive.infolist() if member.compress_type]
+            if packed:
+                # torch packs nothing: this would be an archive made to fill the memory.
+                return f"{packed[0].filename} is compressed"
+            torn = archive.testzip()
+    except FileNotFoundError:
+        raise
+    # A damaged archive can raise almost anything.
+    except Exception as error:
+        return _first_line(error)
+    return f"the checksum of {torn} is wrong" if torn else ""
 
 
 def snapshot(value: Any) -> Any:
@@ -85,6 +97,11 @@ class Writer:
         self.wait()
         self._thread = threading.Thread(target=self._run, args=(write,), name="checkpoint")
         self._thread.start()
+
+    def check(self) -> None:
+        """Raise the error of a write that has failed; does not wait."""
+        if self._thread is not None and not self._thread.is_alive():
+            self.wait()
 
     @property
     def busy(self) -> bool:
@@ -139,7 +156,7 @@ def load_weights(path: Path) -> Weights:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
-        raise RunError(f"{path} does not exist: the run has no finished epoch") from error
+        raise RunError(f"{path} does not exist: no epoch of the run has left it") from error
     except safetensors.SafetensorError as error:
         raise RunError(f"{path} is not a safetensors file: {_first_line(error)}") from error
     if "config" not in metadata:

@@ -135,6 +135,8 @@ class TrainConfig:
     """Write a checkpoint every so many steps too; 0 for never."""
     checkpoint_minutes: float = ranged(10.0, 0.0)
     """Write a checkpoint after so many minutes without one; 0 for never."""
+    keep_checkpoints: int = ranged(2, 1)
+    """Newest checkpoints that are kept; the best one is kept beside them."""
     bad_steps: int = ranged(10, 1)
     """Updates in a row with a loss or gradient that is not finite that end the run."""
     log_steps: int = ranged(50, 1)

@@ -22,9 +22,9 @@ from hmtl.evaluate import RESULTS, predict, pretext_accuracy
 from hmtl.objectives.pose import build_pose_objective
 from hmtl.preset import load_preset
 from hmtl.report import Section, Table, render_report
+from hmtl.run_checkpoints import LAST
 from hmtl.runlog import LOG, read_log
 from hmtl.synth import render_dataset
-from hmtl.trainer import LAST
 
 REPORT = "report.html"
 MEAN_ROW, SL_ROW, HMTL_ROW = "training mean", "SL", "HMTL 3x3 puzzling"

@@ -11,17 +11,18 @@ from typing import Any, Self
 
 import torch
 
-from hmtl import checkpoint
-from hmtl.assemble import choose_device, usable_samples
+from hmtl.assemble import BEST_WEIGHTS, WEIGHTS, choose_device, usable_samples
 from hmtl.config import Config
 from hmtl.data import Dataset
+from hmtl.durable import discard_leftovers, write_text
 from hmtl.errors import ConfigError
 from hmtl.objectives.build import build_objective, build_validation
 from hmtl.progress import Reporter
 from hmtl.provenance import start_fields
+from hmtl.run_checkpoints import BEST, LAST, RunCheckpoints
 from hmtl.runlog import LOG, RunLog, locked
 from hmtl.tensorboard import Board
-from hmtl.trainer import LAST, Outcome, Trainer
+from hmtl.trainer import Outcome, Trainer
 
 CONFIG = "config.toml"
 
@@ -47,13 +48,13 @@ def train(
     device = choose_device(config.train.device)
     board = Board(out) if tensorboard else None
     with locked(out), reporter or Reporter() as show, board or contextlib.nullcontext():
-        state = _previous(out, config, resume=resume, allow_changes=allow_changes)
+        state = _previous(out, config, resume=resume, allow_changes=allow_changes, show=show)
         if resume and state is None:
             show.say(f"no checkpoint in {out}: starting at step 0")
         if state and state["epoch"] >= config.train.epochs:
             show.say(f"{out} has finished its {state['epoch']} epochs: nothing to do")
             return Outcome(step=state["step"], epoch=state["epoch"], stopped_by="")
-        checkpoint.write_text(out / CONFIG, config.to_toml())
+        write_text(out / CONFIG, config.to_toml())
         with (
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             numerics(config.train.deterministic, state["threads"] if state else None),
@@ -126,7 +127,7 @@ class StopSignal:
 
 
 def _previous(
-    out: Path, config: Config, *, resume: bool, allow_changes: bool
+    out: Path, config: Config, *, resume: bool, allow_changes: bool, show: Reporter
 ) -> dict[str, Any] | None:
     """Return the checkpoint to go on from, None to start; refuse what was not asked for."""
     if not resume:
@@ -136,11 +137,11 @@ def _previous(
                 f"--out must be an empty folder, or a run to --resume, got {out} with {found[0]}"
             )
         return None
-    path = out / LAST
-    if not path.exists():
+    discard_leftovers(*(out / name for name in (LAST, BEST, WEIGHTS, BEST_WEIGHTS, CONFIG)))
+    state = RunCheckpoints(out, keep=config.train.keep_checkpoints).newest(show.say)
+    if state is None:
         return None
-    state = checkpoint.load(path)
-    changes = Config.from_dict(state["config"], str(path)).differences(config)
+    changes = Config.from_dict(state["config"], str(out / LAST)).differences(config)
     if changes and not allow_changes:
         named = ", ".join(f"{key} from {old!r} to {new!r}" for key, (old, new) in changes.items())
         raise ConfigError(f"--resume of {out} changes {named}: --allow-changes permits it")

@@ -12,11 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hmtl import checkpoint, protocols
 from hmtl import pose as poses
+from hmtl import protocols
 from hmtl.assemble import evaluation_loader
 from hmtl.config import Config
 from hmtl.data import Dataset
+from hmtl.durable import write_text
 from hmtl.errors import DataError
 from hmtl.pose import Convention
 
@@ -116,12 +117,13 @@ def pretext_accuracy(model: nn.Module, dataset: Dataset, config: Config) -> dict
 def record(run: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Keep entries in a run's `results.json`, in the place of those of the same samples.
 
-    Those are entries of equal protocol, data set, split, crop rule, boxes, subjects and list.
+    Those are entries of equal protocol, data set, split, crop rule, boxes, subjects, list and
+    weights.
     """
     path = run / RESULTS
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    keys = ("protocol", "dataset", "split", "crop", "boxes", "subjects", "list")
+    keys = ("protocol", "dataset", "split", "crop", "boxes", "subjects", "list", "weights")
     results = {tuple(entry.get(key) for key in keys): entry for entry in (*known, *entries)}
     text = json.dumps(list(results.values()), indent=2, ensure_ascii=False, allow_nan=False)
     # Names that are not UTF-8 hold surrogates, which JSON writes as \udcNN.
-    checkpoint.write_text(path, text.encode("utf-8", "backslashreplace").decode() + "\n")
+    write_text(path, text.encode("utf-8", "backslashreplace").decode() + "\n")

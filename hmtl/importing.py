@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from hmtl.checkpoint import atomic_path
+from hmtl.durable import atomic_path
 from hmtl.errors import ConfigError, RunError
 from hmtl.models.backbone import BACKBONES, build_backbone
 

@@ -33,14 +33,15 @@ def locked(run: Path) -> Iterator[None]:
 class RunLog:
     """Appends lines to a log, each with one write, so that a kill tears at most the last.
 
-    Every line has its "event" (start, step, epoch, eval, end) and the "step", the number of updates
-    done; an "epoch" is counted from 0, as the loader does.
+    Every line has its "event" (start, step, epoch, eval, save, end) and the "step", the number of
+    updates tried; an "epoch" is counted from 0, as the loader does.
     """
 
     def __init__(self, path: Path, also: Callable[[Entry], None] | None = None) -> None:
         """Open the log for appending; `also` is called with every entry once it is written."""
         self._also = also
         _cut_torn_line(path)
+        self._path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def __enter__(self) -> Self:
@@ -59,7 +60,13 @@ class RunLog:
         entry = {"event": event, "step": step, "time": round(time.time(), 3), **fields}
         line = json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
         # Names that are not UTF-8 hold surrogates, which JSON writes as \udcNN.
-        os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
+        data = line.encode("utf-8", "backslashreplace")
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError as error:
+            raise RunError(f"cannot write {self._path}: {error.strerror}") from error
+        if written < len(data):
+            raise RunError(f"cannot write {self._path}: the disk took part of a line")
         if self._also is not None:
             self._also(entry)
 

@@ -28,10 +28,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         except safetensors.SafetensorError as error:
             raise RunError(f"{path} is not a safetensors file: {error}") from error
-    return dict(_flattened("", _load(path), set()))
+    return dict(_flattened("", load_torch(path), set()))
 
 
-def _load(path: Path) -> Any:
+def load_torch(path: Path) -> Any:
+    """Return what a torch file holds, tensors on the CPU; RunError if it would have to run code."""
     try:
         with warnings.catch_warnings():
             # A pickle of another protocol is read, or refused with the error below.
@@ -46,8 +47,11 @@ def _load(path: Path) -> Any:
             " the file, save its tensors alone: torch.save(torch.load(FILE, weights_only=False)"
             "[KEY], 'tensors.pth')"
         ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError) as error:
-        # What torch says of bytes that are no archive does not help ("KeyError: 101").
+    except OSError:
+        raise
+    except Exception as error:
+        # Bytes that are no archive can raise almost anything, and what it says does not help
+        # ("KeyError: 101").
         raise RunError(f"{path} is not a torch file of tensors") from error
 
 

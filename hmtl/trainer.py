@@ -1,7 +1,7 @@
 """One process's part of a training run: the loop over epochs and steps."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,13 @@ from typing import Any
 import torch
 
 from hmtl import checkpoint
-from hmtl.assemble import WEIGHTS, choose_precision, learning_rate, training_loader
+from hmtl.assemble import (
+    BEST_WEIGHTS,
+    WEIGHTS,
+    choose_precision,
+    learning_rate,
+    training_loader,
+)
 from hmtl.config import Config
 from hmtl.data import Batch, Dataset
 from hmtl.errors import ConfigError, RunError
@@ -21,9 +27,8 @@ from hmtl.optim.finite import KeptBuffers, finite
 from hmtl.optim.schedule import set_rate
 from hmtl.progress import Reporter
 from hmtl.provenance import versions
+from hmtl.run_checkpoints import LAST, RunCheckpoints
 from hmtl.runlog import Entry, RunLog
-
-LAST = Path("checkpoints") / "last.pt"
 
 SCALER_HALVINGS = 24
 """Updates in a row that a GradScaler may skip to find its scale: from 2^16 to far below 1."""
@@ -87,6 +92,8 @@ class Trainer:
         self.saved_at = time.monotonic()
         self.loader = training_loader(config, data, device)
         self.writer = checkpoint.Writer()
+        self.checkpoints = RunCheckpoints(out, keep=config.train.keep_checkpoints)
+        self.best: float | None = None
 
     def close(self) -> None:
         """Finish the pending checkpoint and end the loader's threads."""
@@ -165,6 +172,7 @@ class Trainer:
 
     def _after_update(self) -> None:
         """Show, log and save where it is time for it."""
+        self.writer.check()
         settings = self.config.train
         self.show.step(self.step, self.epoch)
         if self.step % settings.log_steps == 0:
@@ -187,10 +195,19 @@ class Trainer:
         entries = self._validate()
         self.epoch += 1
         self.show.epoch(self.epoch, self.config.train.epochs, figures, entries)
-        finished = self.epoch == self.config.train.epochs
+        is_best = self._is_best(entries)
+        must = is_best or self.epoch == self.config.train.epochs
         # Epochs shorter than a write are not slowed down to its pace.
-        if finished or not self.writer.busy:
-            self._save(with_weights=True, at_once=finished)
+        if must or not self.writer.busy:
+            self._save(with_weights=True, best=is_best, at_once=must)
+
+    def _is_best(self, entries: Sequence[Entry]) -> bool:
+        """Return whether this epoch's error on the first data set is the smallest so far."""
+        error = entries[0]["mae"]["mean"] if entries else None
+        if error is None or (self.best is not None and error >= self.best):
+            return False
+        self.best = error
+        return True
 
     def _validate(self) -> list[Entry]:
         """Judge the network as it is, and log that."""
@@ -214,7 +231,9 @@ class Trainer:
         )
         raise RunError(f"{what} in {self.out}, for too many steps in a row: {last}")
 
-    def _save(self, *, with_weights: bool = False, at_once: bool = False) -> None:
+    def _save(
+        self, *, with_weights: bool = False, best: bool = False, at_once: bool = False
+    ) -> None:
         """Take the state as it is now and write it beside the training.
 
         Right after a skipped update nothing is written unless `at_once`: it may be the weights
@@ -223,17 +242,24 @@ class Trainer:
         self._stop_if_broken()
         if self.meter.in_a_row() and not at_once:
             return
-        config, step, out = self.config, self.step, self.out
+        config, step, out, checkpoints = self.config, self.step, self.out, self.checkpoints
+        names = [WEIGHTS, BEST_WEIGHTS] if best else [WEIGHTS]
+        began = time.monotonic()
+        # Before the copies are made: there may not be memory for those of two writes.
+        self.writer.wait()
         weights = checkpoint.snapshot(self.objective.weights()) if with_weights else None
         state = checkpoint.snapshot(self._state())
 
         def write() -> None:
             if weights is not None:
-                checkpoint.save_weights(out / WEIGHTS, weights, config, step)
-            checkpoint.save(out / LAST, state)
+                for name in names:
+                    checkpoint.save_weights(out / name, weights, config, step)
+            checkpoints.write(state, best=best)
 
         self.writer.submit(write)
         self.saved_step, self.saved_at = step, time.monotonic()
+        stalled = round(self.saved_at - began, 3)
+        self.log.write("save", step, epoch=self.epoch, save_s=stalled, best=best)
 
     def _state(self) -> dict[str, Any]:
         on_gpu = self.device.type == "cuda"
@@ -248,17 +274,25 @@ class Trainer:
             "loader": self.loader.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
+            "best": self.best,
             "threads": torch.get_num_threads(),
             "config": self.config.as_dict(),
             "versions": versions(),
         }
 
     def _restore(self, state: dict[str, Any], *, allow_changes: bool) -> None:
-        self.objective.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        try:
+            self.objective.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ConfigError(
+                f"the checkpoint of step {state['step']} of {self.out} does not fit the network or"
+                " the optimizer of these settings: --init starts a new run from its weights"
+            ) from error
         self.step, self.epoch = state["step"], state["epoch"]
-        self.saved_step = self.step
+        self.saved_step, self.best = self.step, state["best"]
+        self.checkpoints.resumed(self.step)
         try:
             self.loader.load_state_dict(state["loader"])
         except ConfigError as error:

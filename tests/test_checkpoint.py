@@ -3,11 +3,15 @@
 import json
 import subprocess
 import sys
+import tempfile
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 
 from hmtl import checkpoint
@@ -15,6 +19,16 @@ from hmtl.config import Config
 from hmtl.errors import RunError
 from hmtl.evaluate import record
 from hmtl.runlog import RunLog, locked, read_log
+
+SMALL = {"model": {"w": torch.arange(40.0).view(8, 5)}, "step": 3, "epoch": 1, "config": {"a": 1}}
+
+
+@pytest.fixture(scope="module")
+def small_state(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a checkpoint."""
+    path = tmp_path_factory.mktemp("small") / "last.pt"
+    checkpoint.save(path, SMALL)
+    return path.read_bytes()
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -38,15 +52,66 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
 def test_an_unreadable_checkpoint_is_named_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "last.pt"
     path.write_bytes(content)
-    with pytest.raises(RunError, match=r"last\.pt is not a readable checkpoint") as caught:
+    with pytest.raises(RunError, match=r"last\.pt is damaged: File is not a zip file") as caught:
         checkpoint.load(path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_something_else_is_no_checkpoint(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "last.pt")
+    with pytest.raises(RunError, match=r"last\.pt is no checkpoint: it holds a list"):
+        checkpoint.load(tmp_path / "last.pt")
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_a_changed_byte_is_found_or_changes_nothing(
+    small_state: bytes, data: st.DataObject
+) -> None:
+    torn = bytearray(small_state)
+    place = data.draw(st.integers(0, len(torn) - 1))
+    torn[place] ^= 1 << data.draw(st.integers(0, 7))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "last.pt"
+        path.write_bytes(torn)
+        try:
+            loaded = checkpoint.load(path)
+        except RunError:
+            return
+    # Padding and dates may differ: no harm is done.
+    assert loaded.keys() == SMALL.keys()
+    assert torch.equal(loaded["model"]["w"], SMALL["model"]["w"])
+    assert loaded["step"] == 3
+
+
+def test_a_byte_of_a_tensor_is_found(tmp_path: Path, small_state: bytes) -> None:
     path = tmp_path / "last.pt"
-    torch.save({"model": Path("x")}, path)
-    with pytest.raises(RunError, match="not a readable checkpoint"):
+    needle = SMALL["model"]["w"].numpy().tobytes()
+    place = small_state.index(needle) + 5
+    path.write_bytes(
+        small_state[:place] + bytes([small_state[place] ^ 1]) + small_state[place + 1 :]
+    )
+    # torch itself takes the file as it is.
+    assert not torch.equal(torch.load(path, weights_only=True)["model"]["w"], SMALL["model"]["w"])
+    with pytest.raises(
+        RunError, match=r"last\.pt is damaged: the checksum of archive/data/0 is wrong"
+    ):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95, 0.999])
+def test_a_cut_file_is_found(tmp_path: Path, small_state: bytes, share: float) -> None:
+    path = tmp_path / "last.pt"
+    path.write_bytes(small_state[: int(share * len(small_state))])
+    with pytest.raises(RunError, match=r"last\.pt is damaged: "):
+        checkpoint.load(path)
+
+
+def test_a_packed_archive_is_refused_before_it_is_expanded(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    with zipfile.ZipFile(path, "w", compression=zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("last/data.pkl", bytes(1 << 24))
+    with pytest.raises(RunError, match=r"damaged: last/data\.pkl is compressed"):
         checkpoint.load(path)
 
 

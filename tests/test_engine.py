@@ -130,7 +130,10 @@ def test_a_run_leaves_the_files_that_others_read(run: Path) -> None:
         "config.toml",
         "log.jsonl",
         "checkpoints/last.pt",
+        "checkpoints/step-3.pt",
+        "checkpoints/best.pt",
         "weights.safetensors",
+        "best.safetensors",
     }
     assert read_config(run / "config.toml") == tiny()
 
@@ -143,11 +146,13 @@ def test_the_log_tells_the_run_from_start_to_end(run: Path, validation: Dataset)
         ("epoch", 3),
         ("eval", 3),
         ("eval", 3),
+        ("save", 3),
         ("step", 4),
         ("step", 6),
         ("epoch", 6),
         ("eval", 6),
         ("eval", 6),
+        ("save", 6),
         ("end", 6),
     ]
     start, first = entries[0], entries[1]
