@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hmtl import __version__
-from hmtl.errors import ConfigError, DataError, RunError
+from hmtl.errors import ConfigError, DataError, RunError, ToldElsewhereError
 
 from .console import EchoHandler, printable
 
@@ -71,6 +71,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except Exception as error:
         code = _exit_code(error)
+        if isinstance(error, ToldElsewhereError):
+            return FAILED if code is None else code
         if code is None or os.environ.get("HMTL_DEBUG") == "1":
             raise
         click.echo(f"error: {_one_line(error)}", err=True)
@@ -87,6 +89,8 @@ def _exit_code(error: Exception) -> int | None:
     """Return the code for an error the user can act on, None for a fault of the program."""
     if isinstance(error, click.ClickException):
         return error.exit_code
+    if isinstance(error, ToldElsewhereError):
+        return _exit_code(error.error)
     if isinstance(error, ConfigError):
         return MISUSED
     core = sys.modules.get("hmtl._core")

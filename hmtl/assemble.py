@@ -15,6 +15,8 @@ from hmtl import checkpoint
 from hmtl.config import Config
 from hmtl.data import Dataset, Loader
 from hmtl.data.dataset import within_range
+from hmtl.data.parallel import usable_cores
+from hmtl.distributed import local_rank, local_world_size, world_size
 from hmtl.errors import ConfigError, DataError, RunError
 from hmtl.losses import build_weighting
 from hmtl.models.loading import load_backbone
@@ -27,19 +29,31 @@ BEST_WEIGHTS = "best.safetensors"
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called `name`; "auto" is the GPU where there is one."""
+    """Return this rank's device of the kind `name`; "auto" is a GPU where every rank has one."""
+    ranks = local_world_size()
+    found = torch.cuda.device_count()
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _rank_gpu() if ranks <= found else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"config key 'train.device' must name a device, got {name!r}") from error
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"config key 'train.device' must be auto, cpu or cuda, got {name!r}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
+    if device.type == "cuda" and world_size() > 1:
+        if ":" in name or ranks > found:
+            raise ConfigError(
+                f"config key 'train.device' must be 'cuda' or 'cpu' with several ranks, and every"
+                f" rank have a GPU, got {name!r} for {ranks} ranks and {found} GPUs"
+            )
+        return _rank_gpu()
+    if device.type == "cuda" and (device.index or 0) >= found:
         raise ConfigError(f"config key 'train.device' is {name!r}, but {found} GPUs are found")
     return device
+
+
+def _rank_gpu() -> torch.device:
+    return torch.device("cuda", local_rank()) if world_size() > 1 else torch.device("cuda")
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype | None:
@@ -161,10 +175,16 @@ def load_network(
 
 
 def training_loader(config: Config, dataset: Dataset, device: torch.device) -> Loader:
-    """Return the loader of shuffled, augmented, puzzled batches."""
+    """Return the loader of this rank's part of shuffled, augmented, puzzled batches."""
+    per_rank, rest = divmod(config.train.batch_size, world_size())
+    if rest or per_rank == 0:
+        raise ConfigError(
+            f"config key 'train.batch_size' must be a multiple of the number of ranks, got"
+            f" {config.train.batch_size} for {world_size()} ranks"
+        )
     return Loader(
         dataset,
-        batch_size=config.train.batch_size,
+        batch_size=per_rank,
         augmentation=config.data.augmentation,
         seed=config.train.seed,
         device=device,
@@ -178,19 +198,28 @@ def training_loader(config: Config, dataset: Dataset, device: torch.device) -> L
 
 
 def evaluation_loader(
-    config: Config, dataset: Dataset, device: torch.device, *, puzzled: bool = False
+    config: Config,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    puzzled: bool = False,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Loader:
-    """Return the loader of all samples in order, as they are; `puzzled` keeps the pretext task."""
+    """Return the loader of all samples in order, as they are; `puzzled` keeps the pretext task.
+
+    With a `world_size` above 1 it has every so manieth of them, from `rank` on, and padding.
+    """
     return Loader(
         dataset,
-        batch_size=config.train.batch_size,
+        batch_size=-(-config.train.batch_size // world_size),
         augmentation="none",
         seed=config.train.seed,
         device=device,
         shuffle=False,
         drop_last=False,
-        rank=0,
-        world_size=1,
+        rank=rank,
+        world_size=world_size,
         on_error=config.data.on_error,
         **(_pretext(config) if puzzled else {"pretext": "none"}),
         **_rendering(config),
@@ -212,7 +241,7 @@ def _rendering(config: Config) -> dict[str, Any]:
         "size": data.size,
         "fit": data.fit,
         "decode": data.decode,
-        "num_threads": data.num_threads,
+        "num_threads": data.num_threads or max(1, usable_cores() // local_world_size()),
         "prefetch": data.prefetch,
     }
 

@@ -5,6 +5,8 @@ through gloo, those on a GPU through NCCL.
 """
 
 import inspect
+import os
+import warnings
 from typing import Any
 
 import torch
@@ -25,6 +27,16 @@ def rank() -> int:
 def is_main() -> bool:
     """Return whether this process writes the files and talks to the user."""
     return rank() == 0
+
+
+def local_rank() -> int:
+    """Return which of the processes on this machine this is, from 0."""
+    return int(os.environ.get("LOCAL_RANK", rank())) if world_size() > 1 else 0
+
+
+def local_world_size() -> int:
+    """Return how many of the processes are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", world_size())) if world_size() > 1 else 1
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
@@ -52,15 +64,21 @@ class _AllReduceSum(torch.autograd.Function):
         return _summed(gradient)
 
 
-def data_parallel(module: nn.Module) -> nn.Module:
+def data_parallel(module: nn.Module, *, deterministic: bool = False) -> nn.Module:
     """Return what averages the gradients of `module` over the ranks, or `module` where it is alone.
 
     All ranks begin with the parameters and buffers of rank 0. From then on each normalises by its
     own samples, as the paper's network does on each of its devices.
+
+    In which order three or more ranks add depends on where a gradient lies among those sent with
+    it, and DDP rearranges them after its first step. `deterministic` forbids that, so that the
+    first step of a resumed run adds as the same step of the unbroken one.
     """
     if world_size() == 1:
         return module
-    return DistributedDataParallel(module, **_KEEP_BUFFERS)
+    if deterministic:
+        warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
+    return DistributedDataParallel(module, find_unused_parameters=deterministic, **_KEEP_BUFFERS)
 
 
 # torch 2.14 has another name for it, and warns of the old one.
@@ -86,12 +104,55 @@ def gather_rows(rows: Tensor) -> Tensor:
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
 
 
+def broadcast_buffers(module: nn.Module) -> None:
+    """Give all ranks the buffers of rank 0, such as running means: those that are saved."""
+    if world_size() > 1:
+        for buffer in module.buffers():
+            distributed.broadcast(buffer, src=0)
+
+
 def agreed(flag: bool) -> bool:
     """Return on every rank whether `flag` is True on any of them; waits for all of them."""
-    votes = torch.tensor(int(flag))
+    return bool(_highest(int(flag)))
+
+
+class Ballot:
+    """A number from each rank at every step, of which all learn the highest one step later.
+
+    The exchange goes on beside the step, between the hosts: nothing waits for a device, and nobody
+    waits for a rank that is less than a step behind.
+    """
+
+    def __init__(self) -> None:
+        self._votes = torch.zeros((), dtype=torch.int64)
+        self._work: distributed.Work | None = None
+
+    def cast(self, vote: int) -> int:
+        """Hand in a vote, and return the highest of the step before; alone, the vote itself."""
+        if world_size() == 1:
+            return vote
+        outcome = self._previous()
+        self._votes = torch.tensor(vote)
+        self._work = distributed.all_reduce(self._votes, op=distributed.ReduceOp.MAX, async_op=True)
+        return outcome
+
+    def settle(self, vote: int) -> int:
+        """Hand in a last vote, and return the highest of it and of the step before."""
+        return max(self._previous(), _highest(vote))
+
+    def _previous(self) -> int:
+        if self._work is None:
+            return 0
+        self._work.wait()
+        self._work = None
+        return int(self._votes)
+
+
+def _highest(value: int) -> int:
+    votes = torch.tensor(value)
     if world_size() > 1:
         distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
-    return bool(votes)
+    return int(votes)
 
 
 def _summed(tensor: Tensor) -> Tensor:

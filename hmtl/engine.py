@@ -10,15 +10,18 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 import torch
+from rich.console import Console
 
 from hmtl.assemble import BEST_WEIGHTS, WEIGHTS, choose_device, usable_samples
 from hmtl.config import Config
 from hmtl.data import Dataset
+from hmtl.distributed import is_main
 from hmtl.durable import discard_leftovers, write_text
 from hmtl.errors import ConfigError
 from hmtl.objectives.build import build_objective, build_validation
 from hmtl.progress import Reporter
 from hmtl.provenance import start_fields
+from hmtl.rendezvous import from_main, joined, losing_ranks, together
 from hmtl.run_checkpoints import BEST, LAST, RunCheckpoints
 from hmtl.runlog import LOG, RunLog, locked
 from hmtl.tensorboard import Board
@@ -44,23 +47,27 @@ def train(
     says what of the call is wrong, RunError what went wrong with the run.
     """
     config, data = with_convention(config, data)
-    usable = usable_samples(config, data)
-    device = choose_device(config.train.device)
-    board = Board(out) if tensorboard else None
-    with locked(out), reporter or Reporter() as show, board or contextlib.nullcontext():
-        state = _previous(out, config, resume=resume, allow_changes=allow_changes, show=show)
-        if resume and state is None:
-            show.say(f"no checkpoint in {out}: starting at step 0")
+    with joined(), losing_ranks(), contextlib.ExitStack() as held:
+        show = held.enter_context(reporter or Reporter() if is_main() else _silent())
+        state = from_main(
+            lambda: _take_over(
+                held, out, config, resume=resume, allow_changes=allow_changes, show=show
+            )
+        )
         if state and state["epoch"] >= config.train.epochs:
             show.say(f"{out} has finished its {state['epoch']} epochs: nothing to do")
             return Outcome(step=state["step"], epoch=state["epoch"], stopped_by="")
-        write_text(out / CONFIG, config.to_toml())
-        with (
-            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            numerics(config.train.deterministic, state["threads"] if state else None),
-            StopSignal() as stop,
-            RunLog(out / LOG, also=board) as log,
-        ):
+        device = together(lambda: choose_device(config.train.device))
+        if device.type == "cuda":
+            held.enter_context(torch.cuda.device(device))
+        held.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        threads = state["threads"] if state else None
+        held.enter_context(numerics(config.train.deterministic, threads))
+        usable = usable_samples(config, data)
+        stop = held.enter_context(StopSignal())
+        log = held.enter_context(_log(out, tensorboard=tensorboard))
+
+        def prepared() -> Trainer:
             objective = build_objective(config, device)
             trainer = Trainer(
                 config,
@@ -74,15 +81,48 @@ def train(
                 show=show,
                 stop=stop,
             )
-            facts = start_fields(
-                config,
-                usable,
-                out_of_range=len(data) - len(usable),
-                validation=validation,
-                device=device,
-            )
-            with contextlib.closing(trainer):
-                return trainer.run(state, facts, allow_changes=allow_changes)
+            held.enter_context(contextlib.closing(trainer))
+            trainer.begin(state, allow_changes=allow_changes)
+            return trainer
+
+        trainer = together(prepared)
+        left_out = len(data) - len(usable)
+        facts = start_fields(
+            config, usable, out_of_range=left_out, validation=validation, device=device
+        )
+        return trainer.run(facts)
+
+
+def _silent() -> Reporter:
+    return Reporter(Console(quiet=True))
+
+
+@contextlib.contextmanager
+def _log(out: Path, *, tensorboard: bool) -> Iterator[RunLog]:
+    """Open the log of the run; what ranks beside the first one write goes nowhere."""
+    board = Board(out) if tensorboard and is_main() else None
+    path = out / LOG if is_main() else Path(os.devnull)
+    with board or contextlib.nullcontext(), RunLog(path, also=board) as log:
+        yield log
+
+
+def _take_over(
+    held: contextlib.ExitStack,
+    out: Path,
+    config: Config,
+    *,
+    resume: bool,
+    allow_changes: bool,
+    show: Reporter,
+) -> dict[str, Any] | None:
+    """Lock the run folder, return the state to go on from, and write the config into it."""
+    held.enter_context(locked(out))
+    state = _previous(out, config, resume=resume, allow_changes=allow_changes, show=show)
+    if resume and state is None:
+        show.say(f"no checkpoint in {out}: starting at step 0")
+    if state is None or state["epoch"] < config.train.epochs:
+        write_text(out / CONFIG, config.to_toml())
+    return state
 
 
 def with_convention(config: Config, data: Dataset) -> tuple[Config, Dataset]:

@@ -11,3 +11,11 @@ class DataError(ValueError):
 
 class RunError(RuntimeError):
     """A run cannot go on or be read; the message names the file (exit code 1)."""
+
+
+class ToldElsewhereError(Exception):
+    """Ends this process of a run because of an error that another process tells the user about."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error

@@ -17,6 +17,7 @@ from hmtl import protocols
 from hmtl.assemble import evaluation_loader
 from hmtl.config import Config
 from hmtl.data import Dataset
+from hmtl.distributed import gather_rows, rank, world_size
 from hmtl.durable import write_text
 from hmtl.errors import DataError
 from hmtl.pose import Convention
@@ -38,17 +39,21 @@ def predict(network: nn.Module, dataset: Dataset, config: Config) -> Predictions
     """Return the poses of all samples; `network` maps images to (N, 3) degrees.
 
     Runs in float32 on the device the network lies on, and leaves the network in evaluation mode.
+    Ranks that train together share the work, and each returns the poses of all samples.
     """
     device = next(network.parameters()).device
     pose = np.full((len(dataset), 3), np.nan, dtype=np.float32)
     valid = np.zeros(len(dataset), dtype=bool)
     network.eval()
-    loader = evaluation_loader(config, dataset, device)
+    loader = evaluation_loader(config, dataset, device, rank=rank(), world_size=world_size())
+    rows, poses_of_rows = [], []
     with closing(loader), torch.inference_mode():
         for batch in loader:
-            rows = batch.index[batch.valid].cpu().numpy()
-            pose[rows] = network(batch.normalized())[batch.valid].cpu().numpy()
-            valid[rows] = True
+            rows.append(batch.index[batch.valid].cpu())
+            poses_of_rows.append(network(batch.normalized())[batch.valid].cpu())
+    index = gather_rows(torch.cat(rows)).numpy()
+    pose[index] = gather_rows(torch.cat(poses_of_rows)).numpy()
+    valid[index] = True
     return Predictions(pose=pose, valid=valid)
 
 

@@ -12,6 +12,7 @@ from hmtl import __version__
 from hmtl.assemble import choose_precision
 from hmtl.config import Config
 from hmtl.data import Dataset
+from hmtl.distributed import world_size
 from hmtl.evaluate import dataset_name
 
 
@@ -45,6 +46,7 @@ def start_fields(
         "versions": versions(),
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
         "threads": torch.get_num_threads(),
+        "ranks": world_size(),
         "precision": str(precision).removeprefix("torch."),
         "data": {
             "name": dataset_name(data),

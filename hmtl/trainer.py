@@ -1,5 +1,6 @@
 """One process's part of a training run: the loop over epochs and steps."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ from hmtl.assemble import (
 )
 from hmtl.config import Config
 from hmtl.data import Batch, Dataset
+from hmtl.distributed import (
+    Ballot,
+    agreed,
+    broadcast_buffers,
+    data_parallel,
+    is_main,
+    world_size,
+)
 from hmtl.errors import ConfigError, RunError
 from hmtl.meter import LossMeter
 from hmtl.objectives.build import Validate
@@ -27,8 +36,13 @@ from hmtl.optim.finite import KeptBuffers, finite
 from hmtl.optim.schedule import set_rate
 from hmtl.progress import Reporter
 from hmtl.provenance import versions
+from hmtl.randomness import random_states, restore_random_state, seed_rank
+from hmtl.rendezvous import told_once
 from hmtl.run_checkpoints import LAST, RunCheckpoints
 from hmtl.runlog import Entry, RunLog
+
+# What a rank may vote for at a step; a signal's number is a vote to stop, and higher.
+_GO_ON, _SAVE = 0, 1
 
 SCALER_HALVINGS = 24
 """Updates in a row that a GradScaler may skip to find its scale: from 2^16 to far below 1."""
@@ -66,11 +80,15 @@ class Trainer:
         """Take an objective on `device` with random weights, and build what trains it on `data`.
 
         `validate` is called after every epoch, with `baseline` before the first update as well;
-        `stop` names a signal that came.
+        `stop` names a signal that came. Where several processes train together, each has a
+        trainer, and that of rank 0 writes the files.
         """
         self.config, self.out, self.device = config, out, device
         self.log, self.show, self.stop = log, show, stop
         self.objective, self.validate, self.baseline = objective, validate, baseline
+        self.module = data_parallel(objective, deterministic=config.train.deterministic)
+        self.ballot = Ballot()
+        self.stopped_by = ""
         self.optimizer = build_optimizer(
             config.train.optimizer,
             objective.parameters(),
@@ -100,33 +118,31 @@ class Trainer:
         self.writer.close()
         self.loader.close()
 
-    def run(
-        self,
-        state: dict[str, Any] | None,
-        facts: Mapping[str, Any],
-        *,
-        allow_changes: bool = False,
-    ) -> Outcome:
-        """Train from a checkpoint's state, or from the start, to the end or a signal.
+    def begin(self, state: dict[str, Any] | None, *, allow_changes: bool = False) -> None:
+        """Stand where a checkpoint's state was taken, or at the start.
 
-        `facts` are the fields of the `start` line. `allow_changes` lets the epoch begin anew where
-        the loader cannot go on in the middle of it.
+        `allow_changes` lets the epoch begin anew where the loader cannot go on in the middle of it.
         """
-        torch.manual_seed(self.config.train.seed)
+        seed_rank(self.config.train.seed)
         if state is None:
             self.objective.initialise(self.config)
         else:
             self._restore(state, allow_changes=allow_changes)
+
+    def run(self, facts: Mapping[str, Any]) -> Outcome:
+        """Train to the end or a signal; `facts` are the fields of the `start` line."""
         self._announce(facts)
         if self.baseline and self.step == 0:
             self.show.errors(self._validate())
         for epoch in range(self.epoch, self.config.train.epochs):
             self._run_epoch(epoch)
-            if self.stop():
+            if self.stopped_by:
                 self._save(at_once=True)
                 break
             self._end_epoch()
         self.writer.wait()
+        # Whoever starts the processes may end all of them as soon as one of them has left.
+        agreed(True)
         return self._conclude()
 
     def _run_epoch(self, epoch: int) -> None:
@@ -138,8 +154,32 @@ class Trainer:
         # Counted apart from the step: a resumed run may have other batches than before.
         self.done = self.loader.state_dict()["samples"] // self.config.train.batch_size
         batches = iter(self.loader)
-        while not self.stop() and self.advance(batches):
+        while not self._told_to_stop() and self.advance(batches):
             pass
+        if not self.stopped_by:
+            self._note(self.ballot.settle(self._vote()))
+
+    def _told_to_stop(self) -> bool:
+        """Exchange votes, save if the ranks want that, and return whether they want to stop."""
+        outcome = self.ballot.cast(self._vote())
+        if outcome == _SAVE:
+            self._save()
+        self._note(outcome)
+        return bool(self.stopped_by)
+
+    def _vote(self) -> int:
+        if caught := self.stop():
+            return signal.Signals[caught].value
+        minutes = (time.monotonic() - self.saved_at) / 60.0
+        if not is_main() or not 0.0 < self.config.train.checkpoint_minutes <= minutes:
+            return _GO_ON
+        # The checkpoint may come a step later: one vote for it is enough.
+        self.saved_at = time.monotonic()
+        return _SAVE
+
+    def _note(self, outcome: int) -> None:
+        if outcome > _SAVE:
+            self.stopped_by = signal.Signals(outcome).name
 
     def advance(self, batches: Iterator[Batch]) -> bool:
         """Do one step of the epoch with the next of the batches; False where there is none left."""
@@ -157,7 +197,7 @@ class Trainer:
         rate = learning_rate(self.config, self.epoch * steps + self.done, steps)
         set_rate(self.optimizer, rate)
         self.buffers.keep()
-        losses = self.objective(batch)
+        losses = self.module(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(losses["loss"]))
         # The scaler's own step would wait for the device to tell whether gradients are finite.
@@ -168,7 +208,7 @@ class Trainer:
         self.scaler.update()
         self.step += 1
         self.done += 1
-        self.meter.add(losses, good, self.step, len(batch))
+        self.meter.add(losses, good, self.step, len(batch) * world_size())
 
     def _after_update(self) -> None:
         """Show, log and save where it is time for it."""
@@ -181,10 +221,7 @@ class Trainer:
             rate = self.optimizer.param_groups[0]["lr"]
             self.log.write("step", self.step, epoch=self.epoch, lr=rate, **figures.flat())
             self.show.figures(self.step, figures, rate)
-        minutes = (time.monotonic() - self.saved_at) / 60.0
-        if (settings.checkpoint_steps and self.step % settings.checkpoint_steps == 0) or (
-            0.0 < settings.checkpoint_minutes <= minutes
-        ):
+        if settings.checkpoint_steps and self.step % settings.checkpoint_steps == 0:
             self._save()
 
     def _end_epoch(self) -> None:
@@ -195,10 +232,10 @@ class Trainer:
         entries = self._validate()
         self.epoch += 1
         self.show.epoch(self.epoch, self.config.train.epochs, figures, entries)
-        is_best = self._is_best(entries)
+        is_best = agreed(is_main() and self._is_best(entries))
         must = is_best or self.epoch == self.config.train.epochs
         # Epochs shorter than a write are not slowed down to its pace.
-        if must or not self.writer.busy:
+        if agreed(is_main() and (must or not self.writer.busy)):
             self._save(with_weights=True, best=is_best, at_once=must)
 
     def _is_best(self, entries: Sequence[Entry]) -> bool:
@@ -211,6 +248,7 @@ class Trainer:
 
     def _validate(self) -> list[Entry]:
         """Judge the network as it is, and log that."""
+        broadcast_buffers(self.objective)
         entries = self.validate()
         for entry in entries:
             self.log.write("eval", self.step, epoch=self.epoch, **entry)
@@ -229,12 +267,12 @@ class Trainer:
             if self.saved_step is None
             else f"the last checkpoint is of step {self.saved_step} in {self.out / LAST}"
         )
-        raise RunError(f"{what} in {self.out}, for too many steps in a row: {last}")
+        raise told_once(RunError(f"{what} in {self.out}, for too many steps in a row: {last}"))
 
     def _save(
         self, *, with_weights: bool = False, best: bool = False, at_once: bool = False
     ) -> None:
-        """Take the state as it is now and write it beside the training.
+        """Take the state as it is now and write it beside the training; all ranks take part.
 
         Right after a skipped update nothing is written unless `at_once`: it may be the weights
         that have gone wrong, and the checkpoint before has better ones.
@@ -243,12 +281,16 @@ class Trainer:
         if self.meter.in_a_row() and not at_once:
             return
         config, step, out, checkpoints = self.config, self.step, self.out, self.checkpoints
+        gathered = self._state()
+        began = self.saved_at = time.monotonic()
+        self.saved_step = step
+        if not is_main():
+            return
         names = [WEIGHTS, BEST_WEIGHTS] if best else [WEIGHTS]
-        began = time.monotonic()
         # Before the copies are made: there may not be memory for those of two writes.
         self.writer.wait()
         weights = checkpoint.snapshot(self.objective.weights()) if with_weights else None
-        state = checkpoint.snapshot(self._state())
+        state = checkpoint.snapshot(gathered)
 
         def write() -> None:
             if weights is not None:
@@ -257,20 +299,16 @@ class Trainer:
             checkpoints.write(state, best=best)
 
         self.writer.submit(write)
-        self.saved_step, self.saved_at = step, time.monotonic()
+        self.saved_at = time.monotonic()
         stalled = round(self.saved_at - began, 3)
         self.log.write("save", step, epoch=self.epoch, save_s=stalled, best=best)
 
     def _state(self) -> dict[str, Any]:
-        on_gpu = self.device.type == "cuda"
         return {
             "model": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "rng": {
-                "cpu": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state(self.device) if on_gpu else None,
-            },
+            "rng": random_states(self.device),
             "loader": self.loader.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
@@ -303,9 +341,13 @@ class Trainer:
                 ) from error
             self.show.say(f"{error}: epoch {self.epoch + 1} starts anew")
             self.loader.set_epoch(self.epoch)
-        torch.set_rng_state(state["rng"]["cpu"])
-        if self.device.type == "cuda" and state["rng"]["cuda"] is not None:
-            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
+        before, ranks = len(state["rng"]), world_size()
+        if before != ranks:
+            self.show.say(
+                f"{self.out} goes on with {ranks} ranks instead of {before}: the samples and their"
+                " order stay the same, dropout and the rounding of sums do not"
+            )
+        restore_random_state(state["rng"], self.device, seed=self.config.train.seed, step=self.step)
 
     def _announce(self, facts: Mapping[str, Any]) -> None:
         """Write the start line, and say what is trained on what."""
@@ -323,7 +365,7 @@ class Trainer:
     def _conclude(self) -> Outcome:
         """Write the end line, list the bad samples, and say how it ended."""
         bad = self.loader.stats()["bad"]
-        stopped_by = self.stop() if self.epoch < self.config.train.epochs else ""
+        stopped_by = self.stopped_by
         self.log.write("end", self.step, reason=stopped_by or "finished", bad=bad)
         if bad:
             self.show.say(f"{len(bad)} bad samples were replaced:")

@@ -111,9 +111,7 @@ def gradients_of(module: nn.Module) -> dict[str, Tensor]:
 
 def first_batch(config: Config, root: Path) -> Batch:
     """Return this rank's part of the first global batch."""
-    per_rank = config.train.batch_size // distributed.world_size()
-    local = config.updated({"train.batch_size": per_rank})
-    with training_loader(local, open_dataset(root), CPU) as loader:
+    with training_loader(config, open_dataset(root), CPU) as loader:
         return next(iter(loader))
 
 
