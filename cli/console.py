@@ -1,18 +1,24 @@
 """What commands print: text with any file name in it, and how far a long job is."""
 
+import io
 import json
 import logging
 import re
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hmtl.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
 
 ShowProgress = Callable[[str, int, int | None], None]
 """Takes what is being done, how much of it is done, and of how much where that is known."""
@@ -41,6 +47,36 @@ def encodable(text: str) -> str:
     """Return a text with the letters that stdout cannot take written out: "\\xd7"."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def print_parts(parts: Sequence["RenderableType"]) -> None:
+    """Print texts and tables, as wide as the terminal is and in letters that it knows."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    width = shutil.get_terminal_size().columns
+    console = Console(file=text, width=width, highlight=False, markup=False, emoji=False)
+    for part in parts:
+        console.print(part)
+    for line in text.getvalue().splitlines():
+        click.echo(encodable(line.rstrip()))
+
+
+def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    """Return a table without lines; all columns but the first are flush right and stay whole."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for place, heading in enumerate(headings):
+        table.add_column(
+            heading,
+            justify="right" if place else "left",
+            overflow="fold",
+            no_wrap=place > 0,
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -56,6 +56,26 @@ tensorboard = click.option(
 )
 
 
+def _in_a_folder(
+    ctx: click.Context,  # noqa: ARG001 — what click gives
+    param: click.Parameter,  # noqa: ARG001
+    value: Path | None,
+) -> Path | None:
+    if value is not None and not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {value.parent}")
+    return value
+
+
+json_file = click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_in_a_folder,
+    help="Write what was measured there.",
+)
+
+
 def data(*, required: bool) -> Callable[[Function], Function]:
     """Return the option `--data DIR`."""
     return click.option(

@@ -18,6 +18,7 @@ from hmtl.data import Dataset
 from hmtl.distributed import is_main
 from hmtl.durable import discard_leftovers, write_text
 from hmtl.errors import ConfigError
+from hmtl.memory import keep_freed_memory
 from hmtl.objectives.build import build_objective, build_validation
 from hmtl.progress import Reporter
 from hmtl.provenance import start_fields
@@ -190,7 +191,11 @@ def _previous(
 
 @contextlib.contextmanager
 def numerics(deterministic: bool, threads: int | None = None) -> Iterator[None]:
-    """Choose kernels for speed, or bit-reproducible ones with the number of threads of before."""
+    """Choose kernels for speed, or bit-reproducible ones with the number of threads of before.
+
+    The process keeps memory that was freed from then on; the kernels are put back at the end.
+    """
+    keep_freed_memory()
     before = torch.get_num_threads(), torch.backends.cudnn.benchmark
     if deterministic:
         # Read by cuBLAS when it starts, which is at the first matrix product.
