@@ -46,22 +46,28 @@ Lines take_lines(std::size_t longest, int width, std::vector<std::uint8_t>& memo
   return lines;
 }
 
-// The vertical pass for row `y` of the output, over the columns that are needed.
-void sum_needed(const Source& src, const Grids& grids, int y, std::vector<WeightedRow>& rows,
-                std::uint8_t* line) {
-  const Taps &taps = grids.rows, &columns = grids.columns.taps;
+// The vertical pass for row `y` of the output, over `count` bytes of the rows from `skipped` on.
+void sum_bytes(const Source& src, const Taps& taps, int y, std::ptrdiff_t skipped, int count,
+               std::vector<WeightedRow>& rows, std::uint8_t* line) {
   const auto most = static_cast<std::size_t>(taps.count) + 1;
   if (rows.size() < most) rows.resize(most);
   const std::int16_t* weights = taps.weights_of(y);
-  const std::ptrdiff_t skipped = (columns.begin - src.left) * src.pixels.channels;
-  int count = 0;
+  int row_count = 0;
   for (int k = 0; k < taps.count; ++k) {
     if (weights[k] == 0) continue;
     const int row = taps.first[static_cast<std::size_t>(y)] + k - src.top;
-    rows[static_cast<std::size_t>(count++)] = {src.pixels.row(row) + skipped, weights[k]};
+    rows[static_cast<std::size_t>(row_count++)] = {src.pixels.row(row) + skipped, weights[k]};
   }
-  sum_rows(rows.data(), count, taps.bias[static_cast<std::size_t>(y)], line,
-           (columns.end - columns.begin) * src.pixels.channels);
+  sum_rows(rows.data(), row_count, taps.bias[static_cast<std::size_t>(y)], line, count);
+}
+
+// The same over the columns that are needed.
+void sum_needed(const Source& src, const Grids& grids, int y, std::vector<WeightedRow>& rows,
+                std::uint8_t* line) {
+  const Taps& columns = grids.columns.taps;
+  const int channels = src.pixels.channels;
+  sum_bytes(src, grids.rows, y, (columns.begin - src.left) * channels,
+            (columns.end - columns.begin) * channels, rows, line);
 }
 
 // Row `y` of up to three planes that share their grids.
@@ -206,23 +212,26 @@ void down_scale(MutableImageView rgb, int side, ResampleScratch& scratch) {
   if (rgb.height != rgb.width) throw std::invalid_argument("down_scale needs a square image");
   Grids &down = scratch.grids[0], &up = scratch.grids[1];
   Image& small = scratch.small;
-  // Its channels one below the other, their rows with room for whole blocks.
-  small.reshape(3 * side, padded(side), 1);
-  Source channels[3];
-  for (int c = 0; c < 3; ++c) {
-    channels[c].pixels = {small.row(c * side), side, side, 1, small.stride()};
-  }
+  // Its channels side by side, with room for whole blocks: all three are summed as one row.
+  const int apart = padded(side);
+  small.reshape(side, 3 * apart, 1);
   make_square_grids(rgb, side, down);
-  make_square_grids(channels[0].pixels, rgb.width, up);
-  const std::size_t longest = std::max(line_bytes(down.columns, 3), line_bytes(up.columns, 1));
+  make_square_grids({small.row(0), side, side, 1, small.stride()}, rgb.width, up);
+  const std::size_t longest = std::max(
+      line_bytes(down.columns, 3), static_cast<std::size_t>(2 * apart) + line_bytes(up.columns, 1));
   const Lines lines = take_lines(longest, std::max(side, rgb.width), scratch.lines);
   for (int y = 0; y < side; ++y) {
-    std::uint8_t* const out[3] = {small.row(y), small.row(side + y), small.row(2 * side + y)};
+    std::uint8_t* const row = small.row(y);
+    std::uint8_t* const out[3] = {row, row + apart, row + 2 * apart};
     resample_rgb({rgb, 0, 0}, down, y, scratch.rows, lines, out);
   }
+  const std::uint8_t* const line = lines.interleaved;
+  const std::uint8_t* const channels[3] = {line, line + apart, line + 2 * apart};
   const ChannelRows rows = {lines.rows[0], lines.rows[1], lines.rows[2]};
   for (int y = 0; y < rgb.height; ++y) {
-    resample_planes(channels, 3, up, y, scratch.rows, lines, lines.rows);
+    sum_bytes({small.view(), 0, 0}, up.rows, y, 0, 2 * apart + side, scratch.rows,
+              lines.interleaved);
+    sum_columns(channels, 3, up.columns, lines.rows);
     join_row(rows, rgb.row(y), rgb.width);
   }
 }

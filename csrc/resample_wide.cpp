@@ -9,7 +9,10 @@
 // Sixteen neighbouring output samples are one vector of sums. All their first pairs of taps lie in
 // 64 bytes from the place of the first of them: one instruction picks any bytes of those, `picks`
 // says which, as 16-bit numbers, and one multiplies and adds up the two of each pair. The next pair
-// of taps is two steps further on for all of them: the same picks from 64 bytes further on.
+// of taps is two steps further on for all of them: the same picks from 64 bytes that begin there.
+// Four vectors of sums are packed to bytes together, which leaves them in groups of four: those of
+// the first vector's four lanes come to 0, 16, 32 and 48, and so on. The last instruction brings
+// them into order.
 
 #ifdef HMTL_X86
 
@@ -17,6 +20,7 @@ namespace hmtl {
 namespace {
 
 constexpr int kGroup = 16;   // output samples of a vector of sums
+constexpr int kBlock = 64;   // output samples that are packed together
 constexpr int kWindow = 64;  // bytes of one load
 
 // Two 16-bit weights side by side, of which rounding may make one negative.
@@ -57,31 +61,53 @@ HMTL_WIDE void sum_pairs(const WeightedRow* rows, int pair_count, std::int32_t b
   }
 }
 
+// What the groups are summed from, from the first of them on.
+struct Cursor {
+  const std::int32_t *places, *biases;
+  const std::uint8_t* picks;
+  const std::int16_t* weights;
+};
+
+// The sums of a group, for each line; moves on to the next.
 template <int kLines>
-HMTL_WIDE void sum_groups(const std::uint8_t* const* lines, const Columns& columns,
-                          std::uint8_t* const* out) {
+HMTL_WIDE inline void sum_group(const std::uint8_t* const* lines, int pairs, int step, Cursor& at,
+                                __m512i* sums) {
   constexpr __mmask64 kLowBytes = 0x5555555555555555;  // of 16-bit numbers
-  const int pairs = columns.pairs;
-  const std::ptrdiff_t further = 2 * columns.step;
-  const std::int16_t* weights = columns.weights.data();
-  for (int x = 0, group = 0; x < columns.taps.out; x += kGroup, ++group) {
-    const std::ptrdiff_t place = columns.places[static_cast<std::size_t>(group)];
-    const __m512i picks = load(columns.picks.data() + kWindow * group);
-    const __m512i biases = load(columns.biases.data() + kGroup * group);
-    __m512i sums[kLines];
-    for (int i = 0; i < kLines; ++i) sums[i] = biases;
-    for (int pair = 0; pair < pairs; ++pair, weights += 2 * kGroup) {
-      const __m512i factors = load(weights);
-      for (int i = 0; i < kLines; ++i) {
-        const __m512i window = load(lines[i] + place + pair * further);
-        const __m512i samples = _mm512_maskz_permutexvar_epi8(kLowBytes, picks, window);
-        sums[i] = _mm512_dpwssd_epi32(sums[i], samples, factors);
-      }
-    }
+  const std::ptrdiff_t place = *at.places++;
+  const __m512i picks = load(at.picks), biases = load(at.biases);
+  for (int i = 0; i < kLines; ++i) sums[i] = biases;
+  for (int pair = 0; pair < pairs; ++pair, at.weights += 2 * kGroup) {
+    const __m512i factors = load(at.weights);
     for (int i = 0; i < kLines; ++i) {
-      const __m512i values =
-          _mm512_max_epi32(_mm512_srai_epi32(sums[i], kWeightBits), _mm512_setzero_si512());
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out[i] + x), _mm512_cvtusepi32_epi8(values));
+      const __m512i window = load(lines[i] + place + 2 * step * pair);
+      const __m512i samples = _mm512_maskz_permutexvar_epi8(kLowBytes, picks, window);
+      sums[i] = _mm512_dpwssd_epi32(sums[i], samples, factors);
+    }
+  }
+  for (int i = 0; i < kLines; ++i) sums[i] = _mm512_srai_epi32(sums[i], kWeightBits);
+  at.picks += kWindow;
+  at.biases += kGroup;
+}
+
+template <int kLines>
+HMTL_WIDE void sum_blocks(const std::uint8_t* const* lines, const Columns& columns,
+                          std::uint8_t* const* out) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const int pairs = columns.pairs, step = columns.step;
+  Cursor at = {columns.places.data(), columns.biases.data(), columns.picks.data(),
+               columns.weights.data()};
+  for (int x = 0; x < columns.taps.out; x += kBlock) {
+    const int left = columns.taps.out - x;
+    const __mmask64 mask = left >= kBlock ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
+    __m512i a[kLines], b[kLines], ab[kLines];
+    sum_group<kLines>(lines, pairs, step, at, a);
+    sum_group<kLines>(lines, pairs, step, at, b);
+    for (int i = 0; i < kLines; ++i) ab[i] = _mm512_packs_epi32(a[i], b[i]);
+    sum_group<kLines>(lines, pairs, step, at, a);
+    sum_group<kLines>(lines, pairs, step, at, b);
+    for (int i = 0; i < kLines; ++i) {
+      const __m512i bytes = _mm512_packus_epi16(ab[i], _mm512_packs_epi32(a[i], b[i]));
+      _mm512_mask_storeu_epi8(out[i] + x, mask, _mm512_permutexvar_epi32(order, bytes));
     }
   }
 }
@@ -104,7 +130,8 @@ HMTL_WIDE void sum_rows_wide(WeightedRow* rows, int row_count, std::int32_t bias
 bool prepare_wide(Columns& columns) {
   const Taps& taps = columns.taps;
   const int pairs = std::max(1, (taps.count + 1) / 2);
-  const auto groups = static_cast<std::size_t>((taps.out + kGroup - 1) / kGroup);
+  // Groups behind the last sample, up to a whole block, are sums of nothing.
+  const auto groups = static_cast<std::size_t>((taps.out + kBlock - 1) / kBlock * kBlock / kGroup);
   columns.places.assign(groups, 0);
   columns.biases.assign(groups * kGroup, 0);
   columns.picks.assign(groups * kWindow, 0);
@@ -141,11 +168,11 @@ HMTL_WIDE void sum_columns_wide(const std::uint8_t* const* lines, int line_count
                                 const Columns& columns, std::uint8_t* const* out) {
   switch (line_count) {
     case 1:
-      return sum_groups<1>(lines, columns, out);
+      return sum_blocks<1>(lines, columns, out);
     case 2:
-      return sum_groups<2>(lines, columns, out);
+      return sum_blocks<2>(lines, columns, out);
     default:
-      return sum_groups<3>(lines, columns, out);
+      return sum_blocks<3>(lines, columns, out);
   }
 }
 
