@@ -23,7 +23,7 @@ def pretrain(ctx: click.Context, request: training.Request, probe_subjects: str 
     of people who are left out tell after every epoch what the features know. A folder of pictures
     without labels is opened with --layout images.
     """
-    _, config = training.choose(request, "pretrain", ["barlow"])
+    _, config = training.choose(request, "pretrain", ["pretext", "barlow"])
 
     import numpy as np
 

@@ -51,7 +51,9 @@ _OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
     options.settings,
     click.option("--resume", is_flag=True, help="Go on with the run in --out."),
     click.option("--allow-changes", is_flag=True, help="Let --resume change settings."),
-    click.option("--init", metavar="WEIGHTS", help="Backbone to start from: imagenet, or a file."),
+    click.option(
+        "--init", metavar="WEIGHTS", help="Backbone to start from: imagenet, a file or a run."
+    ),
     click.option("--subjects", metavar="NAMES|N", help="Train on these subjects, or the first N."),
     options.layout,
     options.split,
@@ -107,6 +109,11 @@ def choose(request: Request, command: str, objectives: Sequence[str]) -> tuple[P
     values |= {key: value for key, value in named.items() if value is not None}
     config = preset.config.updated(values, "the command line")
     _refuse_objective(preset, config.train.objective, objectives)
+    if preset.starts_from and not config.model.init:
+        raise ConfigError(
+            f"preset {preset.name} starts from pre-trained weights: give --init the run of"
+            f" `hmtl pretrain {preset.starts_from}`, or a file"
+        )
     if request.root is None or (request.out is None and not request.dry_run):
         raise click.UsageError(f"--{'data' if request.root is None else 'out'} is missing")
     return preset, config
@@ -153,8 +160,21 @@ def run(request: Request, config: Config, **datasets: Any) -> int:
 
 
 def _list_presets(objectives: Sequence[str]) -> None:
-    for name in preset_names():
-        preset = load_preset(name)
-        if preset.config.train.objective in objectives:
-            paper = f"paper: {preset.paper['mean']:.2f}°" if preset.paper else ""
-            click.echo(f"{name:<34} {preset.title:<40} {paper}".rstrip())
+    presets = [load_preset(name) for name in preset_names()]
+    listed = [preset for preset in presets if preset.config.train.objective in objectives]
+    widths = [
+        max(len(text) for text in texts) for texts in zip(*map(_name_title, listed), strict=True)
+    ]
+    for preset in listed:
+        cells = [text.ljust(width) for text, width in zip(_name_title(preset), widths, strict=True)]
+        click.echo("  ".join([*cells, _reported(preset)]).rstrip())
+
+
+def _name_title(preset: Preset) -> tuple[str, str]:
+    return preset.name, preset.title
+
+
+def _reported(preset: Preset) -> str:
+    if preset.paper:
+        return f"paper: {preset.paper['mean']:.2f}°"
+    return f"paper: {preset.paper_full['mean']:.2f}° (full)" if preset.paper_full else ""

@@ -34,7 +34,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretextConfig:
-    """The auxiliary self-supervised task."""
+    """The auxiliary self-supervised task, or that of pre-training."""
 
     task: Literal["none", "puzzle", "rotation", "puzzle-rotation"] = "none"
     """What is done to the tiles of an input and asked of the network."""
@@ -92,9 +92,11 @@ class DataConfig:
 class TrainConfig:
     """The course of training."""
 
-    objective: Literal["pose", "barlow"] = "pose"
-    """What is learnt: the pose, with the pretext task beside it; or, to start from, features that
-    two views of an image have in common."""
+    objective: Literal["pose", "pretext", "barlow"] = "pose"
+    """What is learnt: the pose, with the pretext task beside it; or, to start from, the pretext
+    task alone, or features that two views of an image have in common."""
+    freeze_backbone: bool = False
+    """Linear evaluation: the backbone keeps its weights and its batch-norm statistics."""
     batch_size: int = ranged(64, 1)
     """Samples per update."""
     epochs: int = ranged(110, 1)

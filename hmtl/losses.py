@@ -77,13 +77,20 @@ def loss_sums(
         labels = torch.where(present, bin_index(pose, bin_width), 0)
         entropies = _cross_entropy(outputs.logits, labels)
         cross_entropy = torch.where(present, entropies, 0.0).sum(dim=0)
+    puzzle, rotation = (
+        None if logits is None else _pretext_sum(logits, _known(labels, name), puzzled)
+        for logits, labels, name in (
+            (outputs.puzzle, permutation, "permutation"),
+            (outputs.turns, turns, "turns"),
+        )
+    )
     return LossSums(
         present=present.sum(dim=0).float(),
         squared_error=error.square().sum(dim=0),
         cross_entropy=cross_entropy,
         puzzled=puzzled.sum().float(),
-        puzzle=_pretext_sum(outputs.puzzle, permutation, puzzled, "permutation"),
-        rotation=_pretext_sum(outputs.turns, turns, puzzled, "turns"),
+        puzzle=puzzle,
+        rotation=rotation,
     )
 
 
@@ -116,6 +123,31 @@ def combine(
             tasks[name] = pretext / sums.puzzled.clamp(min=1.0)
     parts = dict(zip(ANGLES, angles.unbind(), strict=True))
     return {"loss": weighting(tasks)} | tasks | parts
+
+
+def pretext_loss(
+    answers: Mapping[str, Tensor],
+    permutation: Tensor | None,
+    turns: Tensor | None,
+    puzzled: Tensor,
+) -> dict[str, Tensor]:
+    """Return the total "loss", that of each task, and what share of the cells it names right.
+
+    `answers` are the logits (N, T, classes) of "puzzle" and "rotation"; the other arguments are
+    those of `multi_task_loss`. Cross entropies are summed over the cells, and the mean is that of
+    all ranks' puzzled samples.
+    """
+    sums = {"samples": puzzled.sum().float()}
+    for task, logits in answers.items():
+        labels = _known(permutation if task == "puzzle" else turns, task)
+        right = (logits.detach().argmax(dim=-1) == labels).float().mean(dim=1)
+        sums[task] = _pretext_sum(logits, labels, puzzled)
+        sums[f"{task}_accuracy"] = torch.where(puzzled, right, 0.0).sum()
+    totals = all_reduce_sum(torch.stack(list(sums.values())))
+    means = (totals / totals[0].clamp(min=1.0)).unbind()
+    found = dict(zip(sums, means, strict=True))
+    del found["samples"]
+    return {"loss": torch.stack([found[task] for task in answers]).sum()} | found
 
 
 class FixedWeighting(nn.Module):
@@ -194,14 +226,14 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return flat.view_as(labels)
 
 
-def _pretext_sum(
-    logits: Tensor | None, labels: Tensor | None, puzzled: Tensor, name: str
-) -> Tensor | None:
-    """Return the sum over puzzled samples and cells of the cross entropy, or None without head."""
-    if logits is None:
-        return None
+def _known(labels: Tensor | None, name: str) -> Tensor:
     if labels is None:
         raise ValueError(f"the network has a head for {name}, but the batch has no {name}")
+    return labels
+
+
+def _pretext_sum(logits: Tensor, labels: Tensor, puzzled: Tensor) -> Tensor:
+    """Return the sum over puzzled samples and cells of the cross entropy."""
     entropies = _cross_entropy(logits, labels).sum(dim=1)
     return torch.where(puzzled, entropies, 0.0).sum()
 

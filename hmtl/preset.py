@@ -23,6 +23,8 @@ class Preset:
     """MAE of yaw, pitch, roll and mean, degrees; on the reduced AFLW2000 where there is one."""
     paper_full: Mapping[str, float]
     """The same on all of AFLW2000."""
+    starts_from: str
+    """The pre-training preset whose weights it starts from; "" where it needs none."""
 
 
 def preset_names() -> list[str]:
@@ -45,8 +47,16 @@ def load_preset(name: str) -> Preset:
     tables = _read_toml(path)
     title = str(tables.pop("title", name))
     paper, paper_full = tables.pop("paper", {}), tables.pop("paper_full", {})
+    starts_from = str(tables.pop("starts_from", ""))
     config = Config.from_dict(tables, str(path))
-    return Preset(name=name, title=title, config=config, paper=paper, paper_full=paper_full)
+    return Preset(
+        name=name,
+        title=title,
+        config=config,
+        paper=paper,
+        paper_full=paper_full,
+        starts_from=starts_from,
+    )
 
 
 def read_config(path: Path) -> Config:

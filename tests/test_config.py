@@ -53,30 +53,96 @@ def test_any_text_survives_toml(text: str) -> None:
 @pytest.mark.parametrize("name", PAPER_PRESETS)
 def test_every_preset_is_valid_and_says_what_the_paper_reports(name: str) -> None:
     preset = load_preset(name)
-    reported = preset.paper
-    assert reported["mean"] == pytest.approx(
-        (reported["yaw"] + reported["pitch"] + reported["roll"]) / 3, abs=0.06
-    )
-    assert ("aug2" in name or name.startswith("table5")) == (
-        preset.config.data.augmentation == "level2"
-    )
-    assert ("sl" in name.split("/")[1].split("-")) == (preset.config.pretext.task == "none")
+    angles = ("yaw", "pitch") if name.startswith("table1") else ("yaw", "pitch", "roll")
+    assert preset.paper or preset.paper_full
+    for reported in filter(None, (preset.paper, preset.paper_full)):
+        assert set(reported) == {*angles, "mean"}
+        mean = sum(reported[angle] for angle in angles) / len(angles)
+        assert reported["mean"] == pytest.approx(mean, abs=0.06)
+    augmentation = preset.config.data.augmentation
+    if name.startswith("table1"):
+        assert augmentation == "xgaze"
+    else:
+        is_level1 = name.startswith("table2") and "aug1" in name
+        assert augmentation == ("level1" if is_level1 else "level2")
+    assert name.split("/")[1].startswith("sl") == (preset.config.pretext.task == "none")
 
 
-def test_the_rows_of_tables_2_and_5_have_presets() -> None:
-    assert PAPER_PRESETS == [
-        "table2/hmtl-puzzle-rotation2-aug1",
-        "table2/hmtl-puzzle2-aug1",
-        "table2/hmtl-puzzle3-aug1",
-        "table2/hmtl-puzzle3-aug2",
-        "table2/hmtl-puzzle3-aug2-bin1",
-        "table2/hmtl-rotation2-aug1",
-        "table2/sl-aug1",
-        "table2/sl-aug2",
-        "table5/hmtl-puzzle3",
-        "table5/hmtl-puzzle3-without-heads",
-        "table5/sl",
+def test_the_rows_of_the_papers_tables_have_presets() -> None:
+    tables: dict[str, list[str]] = {}
+    for name in PAPER_PRESETS:
+        table, row = name.split("/")
+        tables.setdefault(table, []).append(row)
+    tasks = ("puzzle", "puzzle-rotation", "rotation")
+    flags = [f"hmtl-{task}2-flag{flag}" for task in tasks for flag in (1, 2, 3, 4)]
+    assert sorted(tables["table1"]) == sorted([*flags, "sl"])
+    assert {table: len(rows) for table, rows in tables.items()} == {
+        "table1": 13,
+        "table2": 17,
+        "table3": 7,
+        "table4": 11,
+        "table5": 3,
+    }
+    # HMTL: one for each reported row, two for the row on which bins of 1 degree are tried as well.
+    assert sorted(tables["table4"]) == [
+        "barlow",
+        "barlow-puzzle3",
+        "hmtl-puzzle3",
+        "sl",
+        "sl-barlow",
+        "sl-barlow-puzzle3",
+        "sl-linear-barlow",
+        "sl-linear-barlow-puzzle3",
+        "sl-linear-puzzle2",
+        "sl-linear-puzzle3",
+        "sl-linear-rotation2",
     ]
+
+
+@pytest.mark.parametrize("name", PAPER_PRESETS)
+def test_a_preset_that_starts_from_weights_says_so_in_its_name(name: str) -> None:
+    preset = load_preset(name)
+    config = preset.config
+    starts = [word for word in ("from", "linear", "barlow") if word in name.replace("/", "-")]
+    assert bool(preset.starts_from) == bool(starts)
+    assert (config.model.init == "imagenet") == name.endswith("imagenet")
+    if preset.starts_from:
+        source = load_preset(preset.starts_from)
+        assert source.config.train.objective in ("pretext", "barlow")
+        assert name.endswith(preset.starts_from.removeprefix("pretrain/"))
+    assert config.train.freeze_backbone == ("linear" in name)
+    is_fine_tuning = bool(preset.starts_from or config.model.init) and "linear" not in name
+    assert config.train.warmup_epochs == (5.0 if is_fine_tuning else 0.0)
+
+
+def test_pretraining_is_the_papers() -> None:
+    for name, task, grid in (
+        ("rotation2", "rotation", 2),
+        ("puzzle2", "puzzle", 2),
+        ("puzzle3", "puzzle", 3),
+    ):
+        config = load_preset(f"pretrain/{name}").config
+        assert (config.train.objective, config.pretext.task, config.pretext.grid) == (
+            "pretext",
+            task,
+            grid,
+        )
+        assert (config.train.epochs, config.train.milestones, config.train.lr) == (
+            64,
+            (30, 40),
+            0.001,
+        )
+        assert (config.data.augmentation, config.pretext.branch_point) == ("xgaze", 4)
+    for name, task in (("barlow", "none"), ("barlow-puzzle3", "puzzle")):
+        config = load_preset(f"pretrain/{name}").config
+        assert (config.train.objective, config.pretext.task) == ("barlow", task)
+        assert (config.train.epochs, config.train.batch_size, config.train.lr) == (64, 64, 0.001)
+        assert (config.train.schedule, config.train.optimizer) == ("cosine", "adabelief")
+        assert (config.data.augmentation, config.pretext.grid) == ("barlow", 3)
+        assert config.barlow.projector == (2048, 2048, 2048)
+    original = load_preset("pretrain/barlow-original").config
+    assert original.barlow.projector == (8192, 8192, 8192)
+    assert original.train.optimizer == "lars"
 
 
 def test_the_arms_of_table_5_differ_in_the_pretext_task_alone() -> None:

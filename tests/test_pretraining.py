@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fixtures_data import write_300w_lp
@@ -15,6 +16,7 @@ from hmtl.cli.main import run as hmtl
 from hmtl.config import Config
 from hmtl.data import Dataset, normalize, open_dataset
 from hmtl.data.people import people_to_hold_out, split_off
+from hmtl.errors import ConfigError
 from hmtl.objectives.build import build_objective
 from hmtl.preset import load_preset, read_config
 from hmtl.progress import Reporter
@@ -63,7 +65,7 @@ def quiet() -> Reporter:
     return Reporter(Console(quiet=True))
 
 
-@pytest.fixture(scope="module", params=["pretrain/barlow"])
+@pytest.fixture(scope="module", params=["pretrain/barlow", "pretrain/puzzle2"])
 def pretrained(
     request: pytest.FixtureRequest, faces: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
@@ -272,3 +274,76 @@ def test_each_command_lists_its_own_presets(capsys: pytest.CaptureFixture[str]) 
     assert "table2" not in listed
     assert hmtl(["train", "--list"]) == 0
     assert "pretrain/" not in capsys.readouterr().out
+
+
+def test_a_pretext_run_logs_how_many_tiles_are_named_right(faces: Dataset, tmp_path: Path) -> None:
+    config = tiny("pretrain/rotation2", train__epochs=1, train__lr=0.0)
+    engine.train(config, data=faces, out=tmp_path, reporter=quiet())
+    (step,) = (entry for entry in read_log(tmp_path / "log.jsonl") if entry["event"] == "step")
+    assert step["loss"] == pytest.approx(step["rotation"])
+    # Four cells, each with one of four turns: chance is 4·ln 4, and a quarter.
+    assert step["rotation"] == pytest.approx(4 * np.log(4), rel=0.4)
+    assert 0.0 <= step["rotation_accuracy"] <= 0.7
+
+
+def test_the_pretext_loss_is_that_of_the_puzzled_samples(faces: Dataset) -> None:
+    config = tiny("pretrain/puzzle2", pretext__task="puzzle-rotation", pretext__dropout=0.0)
+    config = config.updated({"pretext.puzzled_fraction": 0.5, "train.batch_size": 12})
+    objective = build_objective(config, CPU).train()
+    with training_loader(config, faces, CPU) as loader:
+        batch = next(iter(loader))
+    assert 0 < int(batch.puzzled.sum()) < 12
+    assert batch.permutation is not None
+    assert batch.turns is not None
+    losses = objective(batch)
+    answers = build_objective(config, CPU).train().model(batch.normalized())
+    expected = 0.0
+    for task, labels in (("puzzle", batch.permutation), ("rotation", batch.turns)):
+        logs = answers[task].detach().double().log_softmax(dim=-1)
+        cells = -logs.gather(2, labels[:, :, None])[:, :, 0]
+        of_task = float(cells.sum(dim=1)[batch.puzzled].mean())
+        right = (answers[task].argmax(dim=-1) == labels)[batch.puzzled].float().mean()
+        assert float(losses[task].detach()) == pytest.approx(of_task, rel=1e-5)
+        assert losses[f"{task}_accuracy"].item() == pytest.approx(float(right), abs=1e-6)
+        expected += of_task
+    assert float(losses["loss"].detach()) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pretext__task": "none"}, "must name a task and have heads for it"),
+        ({"pretext__heads": False}, "must name a task and have heads for it"),
+        ({"pretext__branch_point": 3}, "'pretext.branch_point' must be 4"),
+    ],
+)
+def test_a_pretext_task_that_does_not_train_the_backbone_is_refused(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_objective(tiny("pretrain/puzzle2", **changes), CPU)
+
+
+def test_linear_evaluation_leaves_the_backbone_as_it_is(root: Path, tmp_path: Path) -> None:
+    init = tmp_path / "backbone.pth"
+    torch.save(resnet18().state_dict(), init)
+    out = tmp_path / "run"
+    command = ["train", "table4/sl-linear-barlow", "--data", str(root), "--out", str(out)]
+    assert hmtl([*command, *SETTINGS, "--init", str(init)]) == 0
+    before = torch.load(init, weights_only=True)
+    after = checkpoint.load_weights(out / "weights.safetensors").tensors
+    backbone = {name: tensor for name, tensor in after.items() if not name.startswith("pose.")}
+    assert backbone.keys() == {name for name in before if not name.startswith("fc.")}
+    assert all(torch.equal(before[name], tensor) for name, tensor in backbone.items())
+    fresh = build_objective(read_config(out / "config.toml"), CPU).weights()
+    assert not torch.equal(after["pose.linear.weight"], fresh["pose.linear.weight"])
+
+
+def test_a_row_that_starts_from_weights_asks_for_them(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "table4/barlow-puzzle3", "--data", str(root), "--out", str(tmp_path / "r")]
+    assert hmtl(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "give --init the run of `hmtl pretrain pretrain/barlow-puzzle3`" in error

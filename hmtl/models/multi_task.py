@@ -1,6 +1,6 @@
 """The network that is trained on pose and a pretext task at once, and the plain one it leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -47,6 +47,22 @@ class PoseNetwork(nn.Module):
         return pose
 
 
+def build_branches(
+    tasks: Sequence[str], backbone: str, branch_point: int, *, grid: int, dropout: float
+) -> nn.ModuleDict:
+    """Return the pretext branches by task, for a backbone's features at the branch point."""
+    cells = grid**2
+    classes = {"puzzle": cells, "rotation": QUARTER_TURNS}
+    return nn.ModuleDict(
+        {
+            task: PretextBranch(
+                backbone, branch_point, cells=cells, classes=classes[task], dropout=dropout
+            )
+            for task in tasks
+        }
+    )
+
+
 class MultiTaskNet(nn.Module):
     """A ResNet with a pose head and, from a branch point on, branches for a pretext task."""
 
@@ -86,20 +102,9 @@ class MultiTaskNet(nn.Module):
                 decode=decode,
                 dropout=dropout,
             )
-        cells = grid**2
-        classes = {"puzzle": cells, "rotation": QUARTER_TURNS}
         with random_state(2 * seed + 1):
-            self.branches = nn.ModuleDict(
-                {
-                    task: PretextBranch(
-                        backbone,
-                        branch_point,
-                        cells=cells,
-                        classes=classes[task],
-                        dropout=pretext_dropout,
-                    )
-                    for task in tasks
-                }
+            self.branches = build_branches(
+                tasks, backbone, branch_point, grid=grid, dropout=pretext_dropout
             )
 
     def forward(self, images: Tensor) -> Outputs:

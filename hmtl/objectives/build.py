@@ -11,6 +11,7 @@ from hmtl.objectives.backbone import BackboneObjective
 from hmtl.objectives.barlow import build_barlow_objective
 from hmtl.objectives.objective import Objective
 from hmtl.objectives.pose import PoseObjective, build_pose_objective
+from hmtl.objectives.pretext import build_pretext_objective
 from hmtl.probe import probe
 from hmtl.runlog import Entry
 
@@ -18,12 +19,16 @@ Validate = Callable[[], list[Entry]]
 """Returns an entry of `results.json` for each data set and protocol; the first one's mean MAE says
 how good the network is."""
 
+_BUILDERS: dict[str, Callable[[Config, torch.device], Objective]] = {
+    "pose": build_pose_objective,
+    "pretext": build_pretext_objective,
+    "barlow": build_barlow_objective,
+}
+
 
 def build_objective(config: Config, device: torch.device) -> Objective:
     """Return what `train.objective` names, with random weights, on `device`."""
-    if config.train.objective == "barlow":
-        return build_barlow_objective(config, device)
-    return build_pose_objective(config, device)
+    return _BUILDERS[config.train.objective](config, device)
 
 
 def build_validation(

@@ -1,5 +1,7 @@
 """The pose, and a pretext task beside it: what the paper calls HMTL."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -23,11 +25,13 @@ class PoseObjective(Objective):
         alpha: float,
         regression: str,
         bin_width: int,
+        freeze_backbone: bool,
         description: str,
     ) -> None:
         """Take a network and what weights its tasks; the other arguments as `multi_task_loss`.
 
-        `precision` is what autocast computes in, None for float32.
+        `precision` is what autocast computes in, None for float32. A frozen backbone learns nothing
+        and stays in evaluation mode.
         """
         super().__init__()
         # Network first: the optimizer has its parameters in this order.
@@ -36,6 +40,15 @@ class PoseObjective(Objective):
         self._precision = precision
         self._alpha, self._regression, self._bin_width = alpha, regression, bin_width
         self._description = description
+        self._freeze_backbone = freeze_backbone
+        model.backbone.requires_grad_(not freeze_backbone)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all but a frozen backbone, whose batch-norm statistics stay."""
+        super().train(mode)
+        if self._freeze_backbone:
+            self.model.backbone.eval()
+        return self
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of pose and pretext task; see `multi_task_loss`."""
@@ -79,6 +92,7 @@ def build_pose_objective(config: Config, device: torch.device) -> PoseObjective:
         alpha=config.loss.alpha,
         regression=config.loss.regression,
         bin_width=config.model.bin_width,
+        freeze_backbone=config.train.freeze_backbone,
         description=(f"{config.model.backbone} {config.model.head}, pretext {config.pretext.task}"),
     )
     return objective.to(device).to(memory_format=torch.channels_last)
