@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dispatch.h"
 #include "taps.h"
 
 namespace hmtl {
@@ -33,10 +34,10 @@ void sum_rows(WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t*
 struct Columns {
   Taps taps;
   int step = 1;
-  bool mirrored = false;    // the last output sample comes first
-  int pairs = 0;            // 0: the samples lie too far apart to be summed in pairs
-  bool is_wide = false;     // what follows is for AVX-512
-  bool one_window = false;  // of AVX2
+  bool mirrored = false;           // the last output sample comes first
+  Kernels kind = Kernels::kPlain;  // that the rest is for
+  int pairs = 0;                   // 0: the samples lie too far apart to be summed in pairs
+  bool one_window = false;         // of AVX2
   std::vector<std::int32_t> places, biases;
   std::vector<std::uint8_t> picks;
   std::vector<std::int16_t> weights;
@@ -56,5 +57,9 @@ void prepare_columns(int step, bool mirrored, Columns& columns);
 // taps.count more than up to taps.end, then kLineSlack bytes.
 void sum_columns(const std::uint8_t* const* lines, int line_count, const Columns& columns,
                  std::uint8_t* const* out);
+
+// The same without vectors, of the samples that are written to the places from `begin` on.
+void sum_columns_plain(const std::uint8_t* const* lines, int line_count, const Columns& columns,
+                       int begin, std::uint8_t* const* out);
 
 }  // namespace hmtl
