@@ -3,9 +3,10 @@
 `last.pt` is the newest, `step-N.pt` are those before it, `best.pt` is the one that validated best.
 """
 
+import contextlib
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,24 @@ class RunCheckpoints:
         self._last_step = step
 
     def write(self, state: Mapping[str, Any], *, best: bool) -> None:
-        """Write the checkpoint of `state["step"]` as the last, and as the best where it is that.
-
-        RunError says what the system did not allow, and which checkpoint there is.
-        """
+        """Write the checkpoint of `state["step"]` as the last, and as the best where it is that."""
         step = state["step"]
+        with atomic_path(self._last) as temporary:
+            checkpoint.write(temporary, state)
+            sync(temporary)
+            if best:
+                with atomic_path(self._best) as copy:
+                    shutil.copyfile(temporary, copy)
+            self._retire_last(step)
+        self._last_step = step
+        for path in self._older(below=step)[self._keep - 1 :]:
+            path.unlink()
+
+    @contextlib.contextmanager
+    def telling_what_is_left(self) -> Iterator[None]:
+        """Add to a RunError inside, such as of a full disk, which checkpoint there is."""
         try:
-            with atomic_path(self._last) as temporary:
-                checkpoint.write(temporary, state)
-                sync(temporary)
-                if best:
-                    with atomic_path(self._best) as copy:
-                        shutil.copyfile(temporary, copy)
-                self._retire_last(step)
+            yield
         except RunError as error:
             there = (
                 "there is no checkpoint yet"
@@ -75,9 +81,6 @@ class RunCheckpoints:
                 else f"the last good checkpoint is of step {self._last_step}"
             )
             raise RunError(f"{error}: {there}") from error
-        self._last_step = step
-        for path in self._older(below=step)[self._keep - 1 :]:
-            path.unlink()
 
     def _retire_last(self, step: int) -> None:
         """Give the last checkpoint the name of an older one; the next has that of the last soon."""

@@ -293,10 +293,11 @@ class Trainer:
         state = checkpoint.snapshot(gathered)
 
         def write() -> None:
-            if weights is not None:
-                for name in names:
-                    checkpoint.save_weights(out / name, weights, config, step)
-            checkpoints.write(state, best=best)
+            with checkpoints.telling_what_is_left():
+                if weights is not None:
+                    for name in names:
+                        checkpoint.save_weights(out / name, weights, config, step)
+                checkpoints.write(state, best=best)
 
         self.writer.submit(write)
         self.saved_at = time.monotonic()

@@ -1,12 +1,6 @@
 """Training runs: what they leave behind, how they stop and go on."""
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -445,49 +439,3 @@ def test_devices_and_precisions_that_are_not_there_are_named() -> None:
         choose_precision("fp16", CPU)
     assert choose_precision("auto", CPU) is None
     assert choose_precision("bf16", CPU) is torch.bfloat16
-
-
-def start_training(out: Path, data_root: Path) -> subprocess.Popen[str]:
-    """Start a run of many steps in a process of its own."""
-    changes = TINY | {"train.epochs": 40, "train.checkpoint_steps": 2, "train.optimizer": "sgd"}
-    settings = [f"--set={key}={json.dumps(value)}" for key, value in changes.items()]
-    command = [sys.executable, "-P", "-m", "hmtl", "train", "table2/hmtl-puzzle2-aug1", *settings]
-    return subprocess.Popen(
-        [*command, "--data", str(data_root), "--out", str(out), "--resume"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def wait_for_checkpoint(process: subprocess.Popen[str], out: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not (out / "checkpoints" / "last.pt").exists():
-        assert process.poll() is None, process.stdout and process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-@pytest.mark.slow
-def test_a_killed_process_leaves_a_run_that_goes_on(data_root: Path, tmp_path: Path) -> None:
-    killed = start_training(tmp_path, data_root)
-    wait_for_checkpoint(killed, tmp_path)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    reached = checkpoint.load(tmp_path / "checkpoints" / "last.pt")["step"]
-    assert reached >= 2
-
-    stopped = start_training(tmp_path, data_root)
-    deadline = time.monotonic() + 120
-    while len([e for e in read_log(tmp_path / "log.jsonl") if e["event"] == "start"]) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    stopped.send_signal(signal.SIGTERM)
-    said, _ = stopped.communicate(timeout=120)
-    assert stopped.returncode == 75, said
-    entries = read_log(tmp_path / "log.jsonl")
-    assert entries[-1]["event"] == "end"
-    assert entries[-1]["reason"] == "SIGTERM"
-    saved = checkpoint.load(tmp_path / "checkpoints" / "last.pt")["step"]
-    assert saved == entries[-1]["step"] >= reached

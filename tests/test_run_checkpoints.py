@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(small_disk: Path) -> None:
         r"cannot write .*/checkpoints/last\.pt: No space left on device:"
         r" the last good checkpoint is of step 2$"
     )
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(RunError, match=message), checkpoints.telling_what_is_left():
         checkpoints.write(state(4, size=1 << 20), best=False)
     assert newest(small_disk) == (2, [])
     assert names(small_disk) == {"last.pt"}

@@ -1,0 +1,280 @@
+"""Runs of the real command that are killed, stopped or run out of disk, and then go on."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fixtures_data import write_300w_lp
+
+from hmtl import checkpoint
+from hmtl.errors import RunError
+from hmtl.runlog import locked
+
+EPOCHS, STEPS_PER_EPOCH = 4, 3
+SETTINGS = {
+    "model.backbone": "resnet18",
+    "data.size": 32,
+    "pretext.grid": 2,
+    "pretext.branch_point": 1,
+    "train.optimizer": "sgd",
+    "train.lr": 1e-4,
+    "train.batch_size": 4,
+    "train.epochs": EPOCHS,
+    "train.log_steps": 1,
+    "train.checkpoint_steps": 2,
+    "train.deterministic": True,
+}
+PATIENCE_S = 240
+
+
+class Run:
+    """A run folder, and the processes that train in it one after the other."""
+
+    def __init__(self, out: Path, roots: tuple[Path, Path]) -> None:
+        self.out, self.roots = out, roots
+
+    def start(self, shell: str = "") -> subprocess.Popen[str]:
+        """Start `hmtl train … --resume`; `shell` is done before it in its process."""
+        data, validation = self.roots
+        settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
+        command = [sys.executable, "-P", "-m", "hmtl", "train", "table2/hmtl-puzzle2-aug1"]
+        command += [*settings, "--data", str(data), "--val", str(validation)]
+        command += ["--out", str(self.out), "--resume"]
+        return subprocess.Popen(
+            ["bash", "-c", f"{shell} exec {shlex.join(command)}"],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finish(self) -> str:
+        """Train to the end and return what was said."""
+        process = self.start()
+        said, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, said
+        return said
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return all whole lines of the log, those that were done again too."""
+        path = self.out / "log.jsonl"
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def starts(self) -> list[int]:
+        return [entry["step"] for entry in self.log() if entry["event"] == "start"]
+
+    def reached(self) -> int:
+        """Return the step that the present process has logged last; -1 before its first line."""
+        steps = [-1]
+        for entry in self.log():
+            steps = [entry["step"]] if entry["event"] == "start" else [*steps, entry["step"]]
+        return steps[-1]
+
+    def weights(self, name: str = "weights.safetensors") -> dict[str, torch.Tensor]:
+        return dict(checkpoint.load_weights(self.out / name).tensors)
+
+    def names(self) -> set[str]:
+        return {path.relative_to(self.out).as_posix() for path in self.out.rglob("*")}
+
+
+def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    """Look as often as possible, so that what comes next happens at once."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if process.poll() is not None:
+            pytest.fail(f"ended too early: {process.stdout and process.stdout.read()}")
+        assert time.monotonic() < deadline
+        time.sleep(0.0005)
+
+
+def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> str:
+    """Send a signal, and return what the process said until it ended."""
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    return said
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("data")
+    data = write_300w_lp(folder / "train", count=13, subjects=3, size=48, seed=1)
+    validation = write_300w_lp(folder / "val", count=90, subjects=2, size=48, seed=2)
+    return data, validation
+
+
+@pytest.fixture(scope="module")
+def unbroken(roots: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(tmp_path_factory.mktemp("unbroken"), roots)
+    run.finish()
+    assert run.starts() == [0]
+    assert run.reached() == EPOCHS * STEPS_PER_EPOCH
+    return run
+
+
+@pytest.fixture
+def run(roots: tuple[Path, Path], tmp_path: Path) -> Run:
+    return Run(tmp_path / "run", roots)
+
+
+def assert_ended_like(run: Run, unbroken: Run) -> None:
+    for name in ("weights.safetensors", "best.safetensors"):
+        assert same(run.weights(name), unbroken.weights(name))
+    assert run.names() == unbroken.names()
+
+
+@pytest.mark.slow
+def test_a_run_killed_three_times_ends_with_the_same_bits(run: Run, unbroken: Run) -> None:
+    lost = []
+    # In the first epoch, in the middle of the second, and right after a checkpoint.
+    for target in (2, 5, 8):
+        process = run.start()
+        wait_until(process, lambda target=target: run.reached() >= target)
+        kill(process)
+        lost.append(run.reached())
+    run.finish()
+    starts = run.starts()
+    assert starts[0] == 0
+    assert len(starts) == 4
+    # Done again is at most what came after the last checkpoint but one: the last may be on its way.
+    for reached, start in zip(lost, starts[1:], strict=True):
+        assert reached - 4 <= start <= reached
+    assert starts[-1] >= 4
+    assert_ended_like(run, unbroken)
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_writes_and_while_it_evaluates_ends_with_the_same_bits(
+    run: Run, unbroken: Run
+) -> None:
+    torn = run.out / "checkpoints" / ".last.pt.tmp"
+
+    def writes() -> bool:
+        try:
+            size = torn.stat().st_size
+        except FileNotFoundError:
+            return False
+        # In the first half of its 90 MB, so that the kill comes before the end.
+        return run.reached() > 2 and 0 < size < 45_000_000
+
+    def evaluates() -> bool:
+        return run.log()[-1]["event"] == "epoch"
+
+    process = run.start()
+    wait_until(process, writes)
+    kill(process)
+    with pytest.raises(RunError, match="is damaged"):
+        checkpoint.load(torn)
+
+    process = run.start()
+    wait_until(process, evaluates)
+    kill(process)
+    assert evaluates()
+    assert not any(name.endswith(".damaged") for name in run.names())
+    run.finish()
+    assert len(run.starts()) == 3
+    assert_ended_like(run, unbroken)
+
+
+@pytest.mark.slow
+def test_a_signal_saves_at_the_next_step_and_nothing_is_done_twice(run: Run, unbroken: Run) -> None:
+    for target, number in ((1, signal.SIGTERM), (5, signal.SIGUSR1)):
+        process = run.start()
+        wait_until(process, lambda target=target: run.reached() >= target)
+        said = kill(process, number)
+        assert process.returncode == 75, said
+        end = run.log()[-1]
+        assert (end["event"], end["reason"]) == ("end", signal.Signals(number).name)
+        saved = checkpoint.load(run.out / "checkpoints" / "last.pt")
+        assert saved["step"] == end["step"] < EPOCHS * STEPS_PER_EPOCH
+        assert f"stopped by {signal.Signals(number).name} at step {end['step']}" in said
+    run.finish()
+    ends = [entry["step"] for entry in run.log() if entry["event"] == "end"]
+    assert run.starts() == [0, *ends[:2]]
+    steps = [entry["step"] for entry in run.log() if entry["event"] == "step"]
+    assert steps == list(range(1, EPOCHS * STEPS_PER_EPOCH + 1))
+    assert_ended_like(run, unbroken)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(run: Run, unbroken: Run) -> None:
+    process = run.start()
+    wait_until(process, lambda: run.reached() >= 1)
+    kill(process, signal.SIGTERM)
+    good = checkpoint.load(run.out / "checkpoints" / "last.pt")["step"]
+
+    # No file may have more than 20,000 KiB, as if the disk had no more.
+    process = run.start("ulimit -f 20000;")
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1, said
+    assert "Traceback" not in said
+    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert error.startswith(f"error: cannot write {run.out}/")
+    assert error.endswith(f"File too large: the last good checkpoint is of step {good}")
+    assert checkpoint.load(run.out / "checkpoints" / "last.pt")["step"] == good
+    assert not any(name.endswith(".tmp") for name in run.names())
+    run.finish()
+    assert run.starts() == [0, good, good]
+    assert_ended_like(run, unbroken)
+
+
+@pytest.mark.slow
+def test_a_torn_checkpoint_costs_the_steps_since_the_one_before(run: Run, unbroken: Run) -> None:
+    process = run.start()
+    wait_until(process, lambda: run.reached() >= 5)
+    kill(process, signal.SIGTERM)
+    last = run.out / "checkpoints" / "last.pt"
+    (before,) = last.parent.glob("step-*.pt")
+    # A block of zeros, as file systems leave after a power cut.
+    with last.open("r+b") as file:
+        file.seek(last.stat().st_size // 2)
+        file.write(bytes(4096))
+    said = run.finish()
+    step = int(before.stem.removeprefix("step-"))
+    assert f"going on from {before}, of step {step}" in said
+    assert run.starts() == [0, step]
+    assert step > 0
+    assert same(run.weights(), unbroken.weights())
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from hmtl.runlog import locked
+
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-c", HOLDER, str(tmp_path)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+
+    def hold() -> None:
+        with locked(tmp_path):
+            pass
+
+    with pytest.raises(RunError, match=f"run {tmp_path} is in use by another process"):
+        hold()
+    holder.kill()
+    holder.communicate()
+    hold()
