@@ -1,8 +1,13 @@
 """`hmtl pretrain`: a backbone to start from, learnt without labels."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from . import options, training
+
+if TYPE_CHECKING:
+    from hmtl.data import Dataset
 
 
 @click.command(
@@ -23,18 +28,20 @@ def pretrain(ctx: click.Context, request: training.Request, probe_subjects: str 
     of people who are left out tell after every epoch what the features know. A folder of pictures
     without labels is opened with --layout images.
     """
-    _, config = training.choose(request, "pretrain", ["pretext", "barlow"])
+    preset, config = training.choose(request, "pretrain", ["pretext", "barlow"])
 
     import numpy as np
 
     data = training.open_data(request, config)
-    held_out = None
+    held_out: list[Dataset] = []
     if np.isnan(data.pose).all():
         if probe_subjects is not None:
             raise click.UsageError(f"--probe-subjects needs poses, but {data.root} has none")
         click.echo(f"{data.root} has no poses: the features are not probed", err=True)
     elif config.probe.samples:
-        data, held_out = options.hold_out(data, probe_subjects)
-    if not request.dry_run:
-        sets = [] if held_out is None else [held_out]
-        ctx.exit(training.run(request, config, data=data, validation=sets))
+        data, people = options.hold_out(data, probe_subjects)
+        held_out = [people]
+    if request.dry_run:
+        training.describe(preset, config, data, held_out)
+    else:
+        ctx.exit(training.run(request, config, data=data, validation=held_out))

@@ -1,17 +1,10 @@
 """`hmtl train`: one row of the paper's tables."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from hmtl.config import Config
-from hmtl.preset import Preset
-
 from . import options, training
-
-if TYPE_CHECKING:
-    from hmtl.data import Dataset
 
 
 @click.command(epilog="Example: hmtl train table2/hmtl-puzzle3-aug1 --data 300W_LP --out run")
@@ -46,21 +39,6 @@ def train(
         for path in validation
     ]
     if request.dry_run:
-        _describe(preset, config, [data, *sets])
+        training.describe(preset, config, data, sets)
     else:
         ctx.exit(training.run(request, config, data=data, validation=sets))
-
-
-def _describe(preset: Preset, config: Config, datasets: list["Dataset"]) -> None:
-    """Show what a run would be: settings, size of the network, counts of the data."""
-    from hmtl.assemble import build_model, usable_samples
-
-    click.echo(f"# {preset.title}\n{config.to_toml()}")
-    model = build_model(config)
-    plain = sum(parameter.numel() for parameter in model.pose_network().parameters())
-    total = sum(parameter.numel() for parameter in model.parameters())
-    click.echo(f"parameters: {total:,} in training, {plain:,} at evaluation")
-    usable = len(usable_samples(config, datasets[0]))
-    click.echo(f"training: {usable:,} of {len(datasets[0]):,} samples of {datasets[0].root}")
-    for dataset in datasets[1:]:
-        click.echo(f"validation: {len(dataset):,} samples of {dataset.root}")

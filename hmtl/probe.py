@@ -18,6 +18,7 @@ from hmtl.assemble import evaluation_loader
 from hmtl.config import Config
 from hmtl.data import Dataset
 from hmtl.data.people import people_to_hold_out
+from hmtl.distributed import gather_rows, rank, world_size
 from hmtl.evaluate import dataset_name
 from hmtl.metrics import ANGLES, summarize
 
@@ -105,21 +106,28 @@ def probe(
 
 
 def extract_features(backbone: nn.Module, dataset: Dataset, config: Config) -> Features:
-    """Return the features of all samples that can be read, as evaluation renders them."""
+    """Return the features of all samples that can be read, as evaluation renders them.
+
+    Ranks that train together share the work, and each returns all features.
+    """
     device = next(backbone.parameters()).device
-    features, rows = [], []
+    parts, rows = [], []
     with (
         _evaluating(backbone),
         torch.inference_mode(),
-        closing(evaluation_loader(config, dataset, device)) as loader,
+        closing(
+            evaluation_loader(config, dataset, device, rank=rank(), world_size=world_size())
+        ) as loader,
     ):
         for batch in loader:
-            found = backbone(batch.normalized())
-            features.append(found[batch.valid].double().cpu().numpy())
-            rows.append(batch.index[batch.valid].cpu().numpy())
-    taken = np.concatenate(rows)
+            rows.append(batch.index[batch.valid].cpu())
+            parts.append(backbone(batch.normalized())[batch.valid].cpu())
+    found, features = gather_rows(torch.cat(rows)), gather_rows(torch.cat(parts))
+    # Of several ranks the rows come rank by rank.
+    order = found.argsort()
+    taken = found[order].numpy()
     return Features(
-        features=np.concatenate(features),
+        features=features[order].double().numpy(),
         pose=dataset.pose[taken].astype(np.float64),
         rows=taken,
     )

@@ -14,10 +14,12 @@ from hmtl.assemble import training_loader
 from hmtl.config import Config
 from hmtl.data import Batch, open_dataset
 from hmtl.data.batch import normalize
+from hmtl.data.people import people_to_hold_out, split_off
 from hmtl.losses import LossSums, combine, loss_sums
 from hmtl.objectives.build import build_objective
 from hmtl.objectives.pose import build_pose_objective
 from hmtl.preset import load_preset
+from hmtl.probe import probe
 
 CPU = torch.device("cpu")
 # Two branches beside the pose, so that every sum of the loss is reduced.
@@ -189,3 +191,19 @@ def test_with_local_normalisation_two_ranks_have_the_gradients_of_the_halves(roo
     assert relative_difference(joined, expected) > 1e-3
     for _, gradients in run_ranks(losses_and_gradients, 2, config, root, False):
         assert relative_difference(gradients, expected) <= 1e-5
+
+
+def probed(root: Path) -> list[dict[str, object]]:
+    config = load_preset("pretrain/barlow").config.updated(TINY | {"probe.neighbours": 2})
+    faces = open_dataset(root)
+    learnt, held_out = split_off(faces, people_to_hold_out(faces))
+    return probe(build_objective(config, CPU).kept(), learnt, held_out, config)
+
+
+def test_ranks_share_the_probe_and_agree_on_it(root: Path) -> None:
+    alone = probed(root)
+    first, second, third = run_ranks(probed, 3, root)
+    assert first == second == third
+    for found, expected in zip(first, alone, strict=True):
+        assert found["n"] == expected["n"]
+        assert found["mae"]["mean"] == pytest.approx(expected["mae"]["mean"], rel=1e-3)

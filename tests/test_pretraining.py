@@ -109,7 +109,7 @@ def test_the_barlow_objective_takes_the_views_one_after_the_other(faces: Dataset
     assert len(batch.views) == 2
     losses = objective(batch)
     assert losses["loss"].dtype == torch.float32
-    tracked = objective.backbone.bn1.num_batches_tracked
+    tracked = objective.kept().bn1.num_batches_tracked
     assert int(tracked) == 2
     again = build_objective(config, CPU).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -347,3 +347,18 @@ def test_a_row_that_starts_from_weights_asks_for_them(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "give --init the run of `hmtl pretrain pretrain/barlow-puzzle3`" in error
+
+
+def test_a_dry_run_shows_the_backbone_and_the_people_held_out(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["pretrain", "pretrain/barlow", "--data", str(root), *SETTINGS, "--dry-run"]
+    assert hmtl([*command, "--out", str(tmp_path / "run")]) == 0
+    shown = capsys.readouterr().out
+    assert "projector = [16, 16, 12]" in shown
+    kept = sum(p.numel() for p in resnet18().parameters()) - 512 * 1000 - 1000
+    projector = 512 * 16 + 2 * 16 + 16 * 16 + 2 * 16 + 16 * 12
+    assert f"parameters: {kept + projector:,} in training, {kept:,} at evaluation" in shown
+    assert "training: 12 of 12 samples" in shown
+    assert "validation: 3 samples" in shown
+    assert not (tmp_path / "run").exists()

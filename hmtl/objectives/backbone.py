@@ -13,15 +13,14 @@ from hmtl.objectives.objective import Objective
 class BackboneObjective(Objective):
     """An objective that needs no labels and leaves a backbone."""
 
-    @property
     @abstractmethod
-    def backbone(self) -> ResNet:
-        """What is kept of the network."""
+    def kept(self) -> ResNet:
+        """Return the backbone."""
 
     def weights(self) -> dict[str, Tensor]:
         """Return the backbone's weights under torchvision's names."""
-        return dict(self.backbone.state_dict())
+        return dict(self.kept().state_dict())
 
     def initialise(self, config: Config) -> None:
         """Load the backbone that `model.init` names, if it names one."""
-        initialise(self.backbone, config)
+        initialise(self.kept(), config)

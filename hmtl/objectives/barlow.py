@@ -31,9 +31,8 @@ class BarlowObjective(BackboneObjective):
         self._redundancy_weight = redundancy_weight
         self._description = description
 
-    @property
-    def backbone(self) -> ResNet:
-        """What is kept of the network."""
+    def kept(self) -> ResNet:
+        """Return the backbone."""
         return self.model.backbone
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

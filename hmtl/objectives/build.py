@@ -7,10 +7,9 @@ import torch
 from hmtl.config import Config
 from hmtl.data import Dataset
 from hmtl.evaluate import evaluate
-from hmtl.objectives.backbone import BackboneObjective
 from hmtl.objectives.barlow import build_barlow_objective
 from hmtl.objectives.objective import Objective
-from hmtl.objectives.pose import PoseObjective, build_pose_objective
+from hmtl.objectives.pose import build_pose_objective
 from hmtl.objectives.pretext import build_pretext_objective
 from hmtl.probe import probe
 from hmtl.runlog import Entry
@@ -39,13 +38,11 @@ def build_validation(
     Poses are evaluated. Of a backbone without a pose head the features are probed, by regressions
     that are given the labels of `learnt`.
     """
-    if isinstance(objective, PoseObjective):
-        network = objective.model.pose_network()
-        return lambda: [
-            entry for dataset in datasets for entry in evaluate(network, dataset, config)
-        ]
-    assert isinstance(objective, BackboneObjective)
-    backbone = objective.backbone
-    return lambda: [
-        entry for dataset in datasets for entry in probe(backbone, learnt, dataset, config)
-    ]
+    network = objective.kept()
+
+    def judge(dataset: Dataset) -> list[Entry]:
+        if config.train.objective == "pose":
+            return evaluate(network, dataset, config)
+        return probe(network, learnt, dataset, config)
+
+    return lambda: [entry for dataset in datasets for entry in judge(dataset)]

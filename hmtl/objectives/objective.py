@@ -24,6 +24,10 @@ class Objective(nn.Module, ABC):
         """Return what is kept of the network, under torchvision's names."""
 
     @abstractmethod
+    def kept(self) -> nn.Module:
+        """Return the part of the network that is of use after training."""
+
+    @abstractmethod
     def initialise(self, config: Config) -> None:
         """Load the weights that the config starts from into the fresh network."""
 

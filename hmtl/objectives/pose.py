@@ -9,7 +9,7 @@ from hmtl.assemble import build_model, build_task_weighting, choose_precision, i
 from hmtl.config import Config
 from hmtl.data import Batch
 from hmtl.losses import multi_task_loss
-from hmtl.models.multi_task import MultiTaskNet
+from hmtl.models.multi_task import MultiTaskNet, PoseNetwork
 from hmtl.objectives.objective import Objective
 
 
@@ -72,6 +72,10 @@ class PoseObjective(Objective):
     def weights(self) -> dict[str, Tensor]:
         """Return the plain network's weights: torchvision's names, and `pose.*` for the head."""
         return self.model.weights()
+
+    def kept(self) -> PoseNetwork:
+        """Return the plain network from images to poses, which shares this one's modules."""
+        return self.model.pose_network()
 
     def initialise(self, config: Config) -> None:
         """Load the backbone that `model.init` names, if it names one."""

@@ -25,9 +25,8 @@ class PretextObjective(BackboneObjective):
         self._precision = precision
         self._description = description
 
-    @property
-    def backbone(self) -> ResNet:
-        """What is kept of the network."""
+    def kept(self) -> ResNet:
+        """Return the backbone."""
         return self.model.backbone
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
