@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from fixtures_data import write_300w_lp
+from ranks import run_ranks
 from rich.console import Console
 
-from hmtl import checkpoint
+from hmtl import checkpoint, distributed
 from hmtl.config import Config
 from hmtl.data import Dataset, open_dataset
 from hmtl.errors import RunError
@@ -124,9 +125,11 @@ def train(
             log=log,
             show=Watching(look),
             stop=str,
+            baseline=False,
         )
         try:
-            trainer.run(None, FACTS)
+            trainer.begin(None)
+            trainer.run(FACTS)
         finally:
             trainer.close()
 
@@ -204,6 +207,32 @@ def test_too_many_skipped_updates_in_a_row_end_the_run_and_keep_the_checkpoint(
 def test_bad_updates_with_good_ones_between_do_not_end_a_run(data: Dataset, tmp_path: Path) -> None:
     train(tiny(train__bad_steps=2), data, tmp_path, spoil=BadForward, at={1, 3, 5})
     assert read_log(tmp_path / "log.jsonl")[-1]["reason"] == "finished"
+
+
+def train_on_a_rank(config: Config, root: Path, out: Path, spoil: str) -> tuple[Any, list[int]]:
+    """Train with bad updates on rank 1 alone; return all states and the skipped updates."""
+    own = out / str(distributed.rank())
+    own.mkdir()
+    seen: list[Any] = []
+    bad = {2} if distributed.rank() == 1 else set()
+    kind = {"forward": BadForward, "backward": BadBackward}[spoil]
+    train(config, open_dataset(root), own, spoil=kind, at=bad, seen=seen)
+    steps = [entry for entry in read_log(own / "log.jsonl") if entry["event"] == "step"]
+    return seen, [entry["skipped"] for entry in steps]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoil", ["forward", "backward"])
+def test_ranks_skip_the_same_updates(data: Dataset, tmp_path: Path, spoil: str) -> None:
+    config = tiny(train__log_steps=1)
+    first, second = run_ranks(train_on_a_rank, 2, config, data.root, tmp_path, spoil)
+    assert first[1] == second[1] == [0, 1, 0, 0, 0]
+    for states, _ in (first, second):
+        assert equal(states[1], states[0])
+    for one, other in zip(first[0], second[0], strict=True):
+        names = [name for name in one[0] if "running" not in name]
+        assert equal([one[0][name] for name in names], [other[0][name] for name in names])
+        assert equal(one[1]["state"], other[1]["state"])
 
 
 def test_the_first_of_too_many_in_a_row_is_remembered_until_it_is_asked_for() -> None:
