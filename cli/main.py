@@ -62,7 +62,9 @@ def hmtl() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; an error becomes one line on stderr."""
     try:
-        result: Any = hmtl.main(args=arguments, prog_name="hmtl", standalone_mode=False)
+        # The arguments go along for commands that start themselves again, in several processes.
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        result: Any = hmtl.main(args=given, obj=given, prog_name="hmtl", standalone_mode=False)
         return result if isinstance(result, int) else DONE
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)

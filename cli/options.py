@@ -51,6 +51,13 @@ settings = click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting of the preset."
 )
 
+devices = click.option(
+    "--devices",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Train with N processes: a GPU for each, or the CPU where there are fewer.",
+)
 tensorboard = click.option(
     "--tensorboard", is_flag=True, help="Write the log for TensorBoard, too, into RUN/tensorboard."
 )

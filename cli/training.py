@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class Request:
     crop: str | None
     names: str | None
     boxes: Path | None
+    devices: int
     tensorboard: bool
     dry_run: bool
 
@@ -68,6 +70,7 @@ _OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         help="Train on the samples a file lists; without a file: list the presets.",
     ),
     options.boxes,
+    options.devices,
     options.tensorboard,
     click.option(
         "--dry-run", is_flag=True, help="Show settings, network and data, and train nothing."
@@ -144,10 +147,17 @@ def open_data(request: Request, config: Config) -> "Dataset":
 
 
 def run(request: Request, config: Config, **datasets: Any) -> int:
-    """Train into --out and return the exit code; `datasets` are arguments of `engine.train`."""
+    """Train into --out and return the exit code; `datasets` are arguments of `engine.train`.
+
+    With --devices the ranks are started here, where all that may be wrong with the command line
+    and the data has been told, once.
+    """
     from hmtl import engine
 
     assert request.out is not None
+    # Set by whatever launcher started this process as one of several.
+    if request.devices > 1 and "RANK" not in os.environ:
+        return _launch(request.devices, request.out)
     outcome = engine.train(
         config,
         out=request.out,
@@ -177,6 +187,19 @@ def describe(
     click.echo(f"training: {usable:,} of {len(data):,} samples of {data.root}")
     for dataset in validation:
         click.echo(f"validation: {len(dataset):,} samples of {dataset.root}")
+
+
+def _launch(devices: int, out: Path) -> int:
+    """Call this command again in several processes, and return one exit code for all."""
+    from hmtl.launch import launch
+    from hmtl.runlog import LOG, read_log
+
+    arguments = click.get_current_context().find_root().obj
+    code = launch(arguments, devices, say=lambda line: click.echo(f"error: {line}", err=True))
+    if code is not None:
+        return code
+    last = read_log(out / LOG)[-1] if (out / LOG).exists() else {}
+    return STOPPED_BY_SIGNAL if last.get("event") == "end" and "SIG" in last["reason"] else 1
 
 
 def _list_presets(objectives: Sequence[str]) -> None:

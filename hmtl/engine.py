@@ -15,7 +15,7 @@ from rich.console import Console
 from hmtl.assemble import BEST_WEIGHTS, WEIGHTS, choose_device, usable_samples
 from hmtl.config import Config
 from hmtl.data import Dataset
-from hmtl.distributed import is_main
+from hmtl.distributed import is_main, world_size
 from hmtl.durable import discard_leftovers, write_text
 from hmtl.errors import ConfigError
 from hmtl.memory import keep_freed_memory
@@ -160,6 +160,9 @@ class StopSignal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # A launcher sends SIGTERM to what is left of a run once the first process has ended.
+        if world_size() > 1:
+            return
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 

@@ -141,9 +141,10 @@ class Trainer:
                 break
             self._end_epoch()
         self.writer.wait()
+        outcome = self._conclude()
         # Whoever starts the processes may end all of them as soon as one of them has left.
         agreed(True)
-        return self._conclude()
+        return outcome
 
     def _run_epoch(self, epoch: int) -> None:
         """Train one epoch, or what is left of it, up to a signal."""

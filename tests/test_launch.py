@@ -1,0 +1,163 @@
+"""Ranks as real processes: `--devices`, torchrun, signals, and a rank that dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fixtures_data import write_300w_lp
+
+from hmtl import checkpoint
+from hmtl.run_checkpoints import LAST
+from hmtl.runlog import Entry, read_log
+
+pytestmark = pytest.mark.slow
+
+PYTHON = [sys.executable, "-P", "-m"]
+TINY = {
+    "model.backbone": "resnet18",
+    "data.size": 32,
+    "train.batch_size": 4,
+    "train.epochs": 1,
+    "train.log_steps": 1,
+    "train.milestones": [1],
+    "train.optimizer": "sgd",
+    "train.lr": 1e-6,
+    "pretext.branch_point": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_300w_lp(tmp_path_factory.mktemp("train"), count=9, subjects=3, size=48, seed=1)
+
+
+def arguments(root: Path, out: Path, **changes: object) -> list[str]:
+    values = TINY | {key.replace("__", "."): value for key, value in changes.items()}
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in values.items()]
+    command = ["train", "table2/hmtl-puzzle2-aug1", "--data", str(root), "--out", str(out)]
+    return [*command, *settings]
+
+
+def start(*command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PYTHON, *command],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Return exit code and stderr."""
+    try:
+        said = process.communicate(timeout=180)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, said
+
+
+@pytest.fixture
+def endless(root: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run on two ranks that has done three steps."""
+    out = tmp_path / "run"
+    command = arguments(root, out, train__epochs=1000, train__checkpoint_steps=1)
+    process = start("hmtl", *command, "--devices", "2")
+    deadline = time.monotonic() + 120
+    while not (out / "log.jsonl").exists() or len(events(out, "step")) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def events(out: Path, event: str) -> list[Entry]:
+    return [entry for entry in read_log(out / "log.jsonl") if entry["event"] == event]
+
+
+def ranks_of(launcher: subprocess.Popen[str]) -> list[int]:
+    """Return the ids of the processes that the launcher started."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(launcher.pid)], capture_output=True, text=True
+    )
+    return [int(line) for line in found.stdout.split()]
+
+
+def test_devices_starts_ranks_that_train_together(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, said = finished(start("hmtl", *arguments(root, out), "--devices=2"))
+    assert (code, said) == (0, "")
+    assert [entry["ranks"] for entry in events(out, "start")] == [2]
+    assert [entry["step"] for entry in events(out, "step")] == [1, 2]
+    assert (out / "weights.safetensors").exists()
+
+
+def test_torchrun_starts_ranks_that_train_together(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hmtl"]
+    code, said = finished(start(*torchrun, *arguments(root, out)))
+    assert code == 0, said
+    assert [entry["ranks"] for entry in events(out, "start")] == [2]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_to_the_launcher_stops_the_ranks_with_their_work_saved(
+    endless: subprocess.Popen[str], tmp_path: Path, name: str
+) -> None:
+    endless.send_signal(signal.Signals[name])
+    code, said = finished(endless)
+    assert (code, said) == (75, "")
+    end = events(tmp_path / "run", "end")[-1]
+    assert end["reason"] == name
+    assert checkpoint.load(tmp_path / "run" / LAST)["step"] == end["step"]
+
+
+def test_a_signal_to_one_rank_stops_all_of_them(
+    endless: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    os.kill(ranks_of(endless)[1], signal.SIGUSR1)
+    code, said = finished(endless)
+    assert (code, said) == (75, "")
+    assert events(tmp_path / "run", "end")[-1]["reason"] == "SIGUSR1"
+
+
+def test_a_rank_that_is_killed_ends_the_run_and_does_not_hang_it(
+    endless: subprocess.Popen[str],
+) -> None:
+    os.kill(ranks_of(endless)[1], signal.SIGKILL)
+    code, said = finished(endless)
+    assert code == 1
+    assert "error: rank 1 was ended by SIGKILL" in said
+    assert "Traceback" not in said
+
+
+def test_what_is_wrong_is_told_once(root: Path, tmp_path: Path) -> None:
+    command = arguments(root, tmp_path / "run", train__batch_size=3)
+    code, said = finished(start("hmtl", *command, "--devices", "2"))
+    assert code == 2
+    assert said == (
+        "error: config key 'train.batch_size' must be a multiple of the number of ranks,"
+        " got 3 for 2 ranks\n"
+    )
+
+
+def test_a_sample_that_one_rank_cannot_read_ends_all_of_them(tmp_path: Path) -> None:
+    damaged = write_300w_lp(tmp_path / "data", count=9, subjects=3, size=48, seed=1)
+    broken = sorted(damaged.rglob("*.jpg"))[1]
+    broken.write_bytes(broken.read_bytes()[:300])
+    command = arguments(damaged, tmp_path / "run", train__epochs=20)
+    code, said = finished(start("hmtl", *command, "--devices", "2"))
+    assert code == 1
+    assert broken.name in said
+    assert "Traceback" not in said
