@@ -1,5 +1,6 @@
 """One process's part of a training run: the loop over epochs and steps."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -280,6 +281,8 @@ class Trainer:
         """
         self._stop_if_broken()
         if self.meter.in_a_row() and not at_once:
+            # It is due at the next step as well.
+            self.saved_at = -math.inf
             return
         config, step, out, checkpoints = self.config, self.step, self.out, self.checkpoints
         gathered = self._state()

@@ -251,6 +251,22 @@ def test_eval_prints_a_table_and_keeps_the_results(
     assert [entry.get("subjects") for entry in results] == [None] * 4 + ["1"]
 
 
+def test_eval_takes_the_best_weights_or_a_file(
+    untrained: Path, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["eval", str(untrained), "--data", str(data_root), "--protocol", "wrapped"]
+    assert run([*arguments, "--weights", "best"]) == 1
+    assert f"{untrained / 'best.safetensors'} does not exist" in capsys.readouterr().err
+    other = tmp_path / "other.safetensors"
+    shutil.copy(untrained / "weights.safetensors", other)
+    shutil.copy(other, untrained / "best.safetensors")
+    for weights in ("best", str(other)):
+        assert run([*arguments, "--weights", weights]) == 0
+    results = json.loads((untrained / "results.json").read_text())
+    # They stand beside those of the last weights, not in their place.
+    assert [entry.get("weights") for entry in results][-2:] == ["best", str(other)]
+
+
 def test_results_of_splits_and_of_listed_boxes_are_told_apart(
     untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

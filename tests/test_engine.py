@@ -175,6 +175,22 @@ def test_the_weights_are_those_that_were_evaluated(run: Path, validation: Datase
         assert entry["mae"]["mean"] == pytest.approx(before["mae"]["mean"], abs=1e-4)
 
 
+def test_the_epoch_with_the_smallest_error_is_the_best(
+    data: Dataset, validation: Dataset, tmp_path: Path
+) -> None:
+    # A rate that destroys what the first epoch has learnt.
+    config = tiny("table2/sl-aug1", train__optimizer="sgd", train__lr=1e-5, train__gamma=3e4)
+    engine.train(config, data=data, out=tmp_path, validation=[validation], reporter=quiet())
+    entries = [entry for entry in read_log(tmp_path / "log.jsonl") if entry["event"] == "eval"]
+    first, second = (entry["mae"]["mean"] for entry in entries if entry["protocol"] == "hopenet")
+    assert first < second
+    assert checkpoint.load(tmp_path / "checkpoints" / "best.pt")["step"] == 3
+    assert checkpoint.load(tmp_path / "checkpoints" / "last.pt")["best"] == first
+    best, _ = load_network(tmp_path, CPU, "best")
+    again = evaluate(best, validation, config, names=["hopenet"])[0]
+    assert again["mae"]["mean"] == pytest.approx(first, abs=1e-4)
+
+
 def test_predictions_come_in_the_order_of_the_rows(run: Path, validation: Dataset) -> None:
     network, config = load_network(run, CPU)
     whole = predict(network, validation, config)
