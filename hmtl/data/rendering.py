@@ -191,8 +191,8 @@ class Renderer:
     def _start(
         self, index: npt.NDArray[np.int64], epoch: int, images: list[Pixels], *, urgent: bool
     ) -> Pending:
-        rows = index[index != PADDING]
-        real, count = len(rows), len(index)
+        real, count = np.count_nonzero(index != PADDING), len(index)
+        rows = index[:real]
         views, tiles = self._options.views, self._options.grid**2
         params = self.draw(rows, epoch)
         pending = Pending(
@@ -250,8 +250,9 @@ class Renderer:
 
     def to_batch(self, pending: Pending, valid: npt.NDArray[np.bool_]) -> Batch:
         """Return a finished batch as tensors; rows that are not valid are black."""
-        for view in pending.images:
-            view[~valid] = 0
+        if not valid.all():
+            for view in pending.images:
+                view[~valid] = 0
 
         def labels(numbers: npt.NDArray[np.int64]) -> torch.Tensor:
             tensor = torch.from_numpy(numbers)
