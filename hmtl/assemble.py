@@ -126,13 +126,20 @@ def learning_rate(config: Config, step: int, steps_per_epoch: int) -> float:
 def usable_samples(config: Config, dataset: Dataset) -> Dataset:
     """Return the samples this config's network can learn from: all, or those within its bins.
 
-    Raises DataError where poses are learnt and there are none.
+    Raises DataError where poses are learnt and there are none, and ConfigError where rotations are
+    and the samples have none: of a direction or without a roll there are many.
     """
     if config.train.objective != "pose":
         return dataset
     if np.isnan(dataset.pose).all():
         raise DataError(
             f"{dataset.root} has no poses to learn: `hmtl pretrain` takes pictures without labels"
+        )
+    lacking = int(np.isnan(dataset.pose).any(axis=1).sum())
+    if config.model.head == "sixd" and (lacking or dataset.convention == "direction"):
+        raise ConfigError(
+            f"config key 'model.head' must not be 'sixd' for samples without a roll, got"
+            f" {lacking} of {len(dataset)} with convention {dataset.convention!r} in {dataset.root}"
         )
     if config.model.head != "hopenet":
         return dataset

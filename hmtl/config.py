@@ -20,8 +20,8 @@ class ModelConfig:
 
     backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet50"
     """torchvision's ResNet shared by all tasks."""
-    head: Literal["hopenet", "regression"] = "hopenet"
-    """Bins with expectation, or three plain outputs."""
+    head: Literal["hopenet", "regression", "sixd"] = "hopenet"
+    """Bins with expectation, three plain outputs, or a rotation in six numbers."""
     bin_width: Literal[1, 3] = 3
     """Width of a bin of the hopenet head, degrees."""
     decode: Literal["left", "centre"] = "left"

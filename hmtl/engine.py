@@ -64,7 +64,7 @@ def train(
         held.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         threads = state["threads"] if state else None
         held.enter_context(numerics(config.train.deterministic, threads))
-        usable = usable_samples(config, data)
+        usable = together(lambda: usable_samples(config, data))
         stop = held.enter_context(StopSignal())
         log = held.enter_context(_log(out, tensorboard=tensorboard))
 

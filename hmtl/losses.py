@@ -14,6 +14,7 @@ from torch.nn import functional
 from hmtl.distributed import all_reduce_sum, world_size
 from hmtl.models.heads import bin_index
 from hmtl.models.multi_task import Outputs
+from hmtl.models.rotation import geodesic, matrix_of_pose
 
 ANGLES = ("yaw", "pitch", "roll")
 
@@ -35,6 +36,10 @@ class LossSums(NamedTuple):
     """() cross entropy of the puzzle, summed over the cells."""
     rotation: Tensor | None
     """() cross entropy of the turns, summed over the cells."""
+    whole: Tensor | None = None
+    """() samples that have all three angles."""
+    geodesic: Tensor | None = None
+    """() angles between predicted and true rotation, in degrees."""
 
 
 def multi_task_loss(
@@ -54,7 +59,8 @@ def multi_task_loss(
     `pose` (N, 3) is in degrees; NaN leaves an angle of a sample out, and other angles must lie in
     [-99, 99] for the hopenet head, which callers see to. `permutation` and `turns` are (N, T),
     `puzzled` (N,) says whose pretext answers count. The pretext parts are without their weight.
-    Where several processes train together, the losses are those of all their samples.
+    A head that predicts rotations learns by the mean angle to the true one, in degrees. Where
+    several processes train together, the losses are those of all their samples.
     """
     sums = loss_sums(outputs, pose, permutation, turns, puzzled, bin_width=bin_width)
     return combine(over_ranks(sums), weighting=weighting, alpha=alpha, regression=regression)
@@ -84,6 +90,12 @@ def loss_sums(
             (outputs.turns, turns, "turns"),
         )
     )
+    whole, angle = None, None
+    if outputs.rotation is not None:
+        known = present.all(dim=1)
+        truth = matrix_of_pose(torch.where(known[:, None], pose, 0.0))
+        whole = known.sum().float()
+        angle = torch.where(known, geodesic(outputs.rotation, truth), 0.0).sum()
     return LossSums(
         present=present.sum(dim=0).float(),
         squared_error=error.square().sum(dim=0),
@@ -91,6 +103,8 @@ def loss_sums(
         puzzled=puzzled.sum().float(),
         puzzle=puzzle,
         rotation=rotation,
+        whole=whole,
+        geodesic=angle,
     )
 
 
@@ -117,7 +131,11 @@ def combine(
     angles = _regression_loss(sums.squared_error / count, regression)
     if sums.cross_entropy is not None:
         angles = sums.cross_entropy / count + alpha * angles
-    tasks = {"pose": angles.sum()}
+    pose = angles.sum()
+    if sums.geodesic is not None and sums.whole is not None:
+        # The angles of a rotation are logged; what is learnt is the rotation.
+        pose = sums.geodesic / sums.whole.clamp(min=1.0)
+    tasks = {"pose": pose}
     for name, pretext in (("puzzle", sums.puzzle), ("rotation", sums.rotation)):
         if pretext is not None:
             tasks[name] = pretext / sums.puzzled.clamp(min=1.0)

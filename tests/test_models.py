@@ -165,7 +165,7 @@ def test_the_pose_network_shares_weights_and_mode():
     assert {name.split(".")[0] for name in plain.state_dict()} == {"backbone", "pose"}
 
 
-@pytest.mark.parametrize("head", ["hopenet", "regression"])
+@pytest.mark.parametrize("head", ["hopenet", "regression", "sixd"])
 def test_weights_come_back_through_load_weights(head):
     source = with_lively_statistics(build(head=head, seed=4, pretext="puzzle"))
     target = build(head=head, seed=5, pretext="none").eval()
@@ -213,7 +213,7 @@ def test_load_backbone_of_another_architecture_is_an_error_of_one_line():
     ("changes", "message"),
     [
         ({"backbone": "vgg16"}, "backbone must be one of .*'vgg16'"),
-        ({"head": "sixd"}, "head must be one of .*'sixd'"),
+        ({"head": "quaternion"}, "head must be one of .*'quaternion'"),
         ({"bin_width": 2}, "bin_width must be 1 or 3, got 2"),
         ({"decode": "right"}, "decode must be 'left' or 'centre', got 'right'"),
         ({"pretext": "jigsaw"}, "pretext must be one of .*'jigsaw'"),
@@ -249,7 +249,7 @@ def test_a_certain_bin_decodes_to_its_edge_or_centre(decode, offset):
         head.linear.weight.zero_()
         head.linear.bias.fill_(-100.0)
         head.linear.bias.view(3, 66)[[0, 1, 2], [0, 33, 65]] = 100.0
-    pose, _ = head(torch.randn(1, 4))
+    pose = head(torch.randn(1, 4)).pose
     assert pose.tolist() == [[-99.0 + offset, offset, 96.0 + offset]]
 
 
@@ -257,15 +257,15 @@ def test_a_fresh_regression_head_has_no_bias():
     assert torch.equal(RegressionHead(8, dropout=0.0).linear.bias, torch.zeros(3))
 
 
-@pytest.mark.parametrize("head", ["hopenet", "regression"])
+@pytest.mark.parametrize("head", ["hopenet", "regression", "sixd"])
 def test_angles_stay_float32_under_autocast(head):
     net = build(head=head, dropout=0.0)
     features = torch.rand(4, 512)
     with torch.no_grad():
         net.pose.linear.weight.mul_(40.0)
-        expected, _ = net.pose(features)
+        expected = net.pose(features).pose
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            pose, logits = net.pose(features)
+            pose, logits = net.pose(features)[:2]
             outputs = net(random_images(2))
     assert pose.dtype == torch.float32
     assert torch.equal(pose, expected)

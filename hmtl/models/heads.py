@@ -1,13 +1,15 @@
 """The layers after the shared features: pose heads and the pretext branch.
 
-A pose head maps features (N, D) to the pose (N, 3) in degrees and, where it classifies, to the
-logits (N, 3, B) of its bins.
+A pose head maps features (N, D) to a `PoseAnswer`.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hmtl.models.backbone import build_branch_block
+from hmtl.models.rotation import matrix_of_six, pose_of_matrix
 
 POSE_LIMIT_DEG = 99.0
 
@@ -38,6 +40,17 @@ def _linear_float32(linear: nn.Linear, features: Tensor) -> Tensor:
     return nn.functional.linear(features, linear.weight, linear.bias)
 
 
+class PoseAnswer(NamedTuple):
+    """What a pose head says, float32; None where it does not work that way."""
+
+    pose: Tensor
+    """(N, 3) yaw, pitch, roll in degrees."""
+    logits: Tensor | None = None
+    """(N, 3, B) of the bins of each angle."""
+    rotation: Tensor | None = None
+    """(N, 3, 3) the matrix that the pose is read from."""
+
+
 class HopenetHead(nn.Module):
     """Classify each angle into bins; the pose is the expectation of the bins' angles."""
 
@@ -54,12 +67,12 @@ class HopenetHead(nn.Module):
         angles = torch.arange(self.bins) * float(bin_width) - POSE_LIMIT_DEG + offset
         self.register_buffer("angles", angles, persistent=False)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the pose (N, 3) and the logits (N, 3, B), both float32."""
+    def forward(self, features: Tensor) -> PoseAnswer:
+        """Return the pose and the logits of the bins."""
         logits = _linear_float32(self.linear, self.dropout(features))
         logits = logits.view(-1, 3, self.bins)  # (N, 3, B)
         # A product and a sum: autocast would turn a matrix product into half precision.
-        return (logits.softmax(dim=-1) * self.angles).sum(dim=-1), logits
+        return PoseAnswer((logits.softmax(dim=-1) * self.angles).sum(dim=-1), logits)
 
 
 class RegressionHead(nn.Module):
@@ -71,20 +84,42 @@ class RegressionHead(nn.Module):
         self.linear = nn.Linear(features, 3)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, None]:
-        """Return the pose (N, 3), float32."""
-        return _linear_float32(self.linear, self.dropout(features)), None
+    def forward(self, features: Tensor) -> PoseAnswer:
+        """Return the pose."""
+        return PoseAnswer(_linear_float32(self.linear, self.dropout(features)))
+
+
+class SixdHead(nn.Module):
+    """Predict six numbers that stand for a rotation without jumps, see `matrix_of_six`."""
+
+    def __init__(self, features: int, *, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(features, 6)
+        with torch.no_grad():
+            # Training begins around the head that faces the viewer.
+            self.linear.bias.copy_(torch.eye(3)[:2].flatten())
+
+    def forward(self, features: Tensor) -> PoseAnswer:
+        """Return the rotation, and its pose without gradient: angles are not learnt here."""
+        rotation = matrix_of_six(_linear_float32(self.linear, self.dropout(features)))
+        return PoseAnswer(pose_of_matrix(rotation.detach()), rotation=rotation)
+
+
+PoseHead = HopenetHead | RegressionHead | SixdHead
 
 
 def build_pose_head(
     name: str, features: int, *, bin_width: int, decode: str, dropout: float
-) -> HopenetHead | RegressionHead:
+) -> PoseHead:
     """Return the pose head called `name`, for features (N, `features`)."""
     if name == "hopenet":
         return HopenetHead(features, bin_width=bin_width, decode=decode, dropout=dropout)
     if name == "regression":
         return RegressionHead(features, dropout=dropout)
-    raise ValueError(f"head must be one of ['hopenet', 'regression'], got {name!r}")
+    if name == "sixd":
+        return SixdHead(features, dropout=dropout)
+    raise ValueError(f"head must be one of ['hopenet', 'regression', 'sixd'], got {name!r}")
 
 
 class PretextBranch(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import ResNet
 
 from hmtl.models.backbone import STAGE_WIDTHS, build_backbone, shared_features
-from hmtl.models.heads import HopenetHead, PretextBranch, RegressionHead, build_pose_head
+from hmtl.models.heads import PoseAnswer, PoseHead, PretextBranch, build_pose_head
 from hmtl.models.loading import load_tensors
 from hmtl.models.seeding import random_state
 
@@ -31,20 +31,22 @@ class Outputs(NamedTuple):
     """(N, T, T): for each cell, of the tiles that may have come there."""
     turns: Tensor | None
     """(N, T, 4): for each cell, of its quarter turns."""
+    rotation: Tensor | None = None
+    """(N, 3, 3) of the head, float32."""
 
 
 class PoseNetwork(nn.Module):
     """A plain ResNet with a pose head: what is evaluated and exported."""
 
-    def __init__(self, backbone: ResNet, pose: HopenetHead | RegressionHead) -> None:
+    def __init__(self, backbone: ResNet, pose: PoseHead) -> None:
         super().__init__()
         self.backbone = backbone
         self.pose = pose
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the poses (N, 3) in degrees of normalised images (N, 3, S, S)."""
-        pose: Tensor = self.pose(self.backbone(images))[0]
-        return pose
+        answer: PoseAnswer = self.pose(self.backbone(images))
+        return answer.pose
 
 
 def build_branches(
@@ -110,9 +112,15 @@ class MultiTaskNet(nn.Module):
     def forward(self, images: Tensor) -> Outputs:
         """Return what all heads say about normalised images (N, 3, S, S)."""
         branched, pooled = shared_features(self.backbone, images, self.branch_point)
-        pose, logits = self.pose(pooled)
+        answer: PoseAnswer = self.pose(pooled)
         answers = {task: branch(branched) for task, branch in self.branches.items()}
-        return Outputs(pose, logits, answers.get("puzzle"), answers.get("rotation"))
+        return Outputs(
+            pose=answer.pose,
+            logits=answer.logits,
+            puzzle=answers.get("puzzle"),
+            turns=answers.get("rotation"),
+            rotation=answer.rotation,
+        )
 
     def pose_network(self) -> PoseNetwork:
         """Return the plain network from images to poses.
