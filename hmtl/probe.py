@@ -27,6 +27,7 @@ RIDGE, NEIGHBOURS = "probe-ridge", "probe-knn"
 PENALTIES = tuple(10.0**power for power in range(-6, 2))
 # Of the people whose labels are known, those on whom the penalty is chosen.
 _CHOOSING_SHARE = 0.2
+_PART = 256
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,7 +71,8 @@ def probe(
     also whether it was in training mode.
     """
     samples, neighbours = config.probe.samples, config.probe.neighbours
-    learnt = _spread(learnt, samples)
+    labelled = ~np.isnan(learnt.pose[:, :2]).any(axis=1)
+    learnt = _spread(learnt.subset(labelled), samples)
     held_out = _spread(held_out, samples).converted(learnt.convention)
     known = extract_features(backbone, learnt, config)
     asked = extract_features(backbone, held_out, config)
@@ -176,11 +178,15 @@ def nearest_mean(known: Floats, angles: Floats, asked: Floats, neighbours: int) 
     How alike two are is the cosine between their deviations from the mean of `known`.
     """
     mean = known.mean(axis=0)
-    alike = _unit(asked - mean) @ _unit(known - mean).T  # (M, N)
+    directions = _unit(known - mean)
     count = min(neighbours, len(known))
-    nearest = np.argpartition(-alike, count - 1, axis=1)[:, :count]
-    averaged: Floats = angles[nearest].mean(axis=1)
-    return averaged
+    means = []
+    # In parts: all cosines of 5,000 samples with as many would take 200 MB, and their order too.
+    for part in np.array_split(asked, len(asked) // _PART + 1):
+        unlike = -_unit(part - mean) @ directions.T  # (M, N)
+        nearest = np.argpartition(unlike, count - 1, axis=1)[:, :count]
+        means.append(angles[nearest].mean(axis=1))
+    return np.concatenate(means)
 
 
 def _unit(rows: Floats) -> Floats:

@@ -324,6 +324,11 @@ def test_a_pretext_task_that_does_not_train_the_backbone_is_refused(
         build_objective(tiny("pretrain/puzzle2", **changes), CPU)
 
 
+def test_a_batch_of_one_is_refused_by_barlow_twins() -> None:
+    with pytest.raises(ConfigError, match=r"must leave each process two samples .*, got 1 for 1"):
+        build_objective(tiny(train__batch_size=1), CPU)
+
+
 def test_linear_evaluation_leaves_the_backbone_as_it_is(root: Path, tmp_path: Path) -> None:
     init = tmp_path / "backbone.pth"
     torch.save(resnet18().state_dict(), init)

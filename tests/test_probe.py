@@ -1,6 +1,7 @@
 """Regressions from frozen features, against SciPy and plain NumPy."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,28 @@ def test_the_nearest_are_found_by_the_cosine(neighbours: int) -> None:
         ]
         expected.append(angles[np.argsort(cosine)[::-1][:neighbours]].mean(axis=0))
     np.testing.assert_allclose(nearest_mean(known, angles, asked, neighbours), expected)
+
+
+def test_many_are_asked_in_parts() -> None:
+    rng = np.random.default_rng(5)
+    known, asked, angles = (
+        rng.normal(size=(9, 3)),
+        rng.normal(size=(600, 3)),
+        rng.normal(size=(9, 2)),
+    )
+    whole = nearest_mean(known, angles, asked, 2)
+    rows = [nearest_mean(known, angles, row[None], 2)[0] for row in asked]
+    np.testing.assert_allclose(whole, rows)
+
+
+def test_samples_without_labels_are_not_learnt_from(faces: Dataset) -> None:
+    pose = faces.pose.copy()
+    pose[::3] = np.nan
+    partly = replace(faces, pose=pose)
+    learnt, held_out = split_off(partly, people_to_hold_out(partly))
+    for entry in probe(Colours(), learnt, held_out, config(probe__neighbours=3)):
+        assert entry["learnt"] == int(np.isfinite(learnt.pose[:, 0]).sum())
+        assert entry["mae"]["roll"] is not None
 
 
 def test_features_come_in_rows_as_evaluation_renders_them(faces: Dataset) -> None:

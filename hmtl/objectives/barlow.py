@@ -8,6 +8,7 @@ from hmtl.assemble import choose_precision
 from hmtl.config import Config
 from hmtl.data import Batch, normalize
 from hmtl.distributed import world_size
+from hmtl.errors import ConfigError
 from hmtl.models.barlow import BarlowTwinsNet
 from hmtl.objectives.backbone import BackboneObjective
 from hmtl.redundancy import barlow_twins, lower_bound
@@ -60,7 +61,15 @@ class BarlowObjective(BackboneObjective):
 
 
 def build_barlow_objective(config: Config, device: torch.device) -> BarlowObjective:
-    """Return the network of a config with its random weights on `device`, and its loss."""
+    """Return the network of a config with its random weights on `device`, and its loss.
+
+    Raises ConfigError for a batch whose statistics say nothing.
+    """
+    if config.train.batch_size < 2 * world_size():
+        raise ConfigError(
+            "config key 'train.batch_size' must leave each process two samples to correlate, got"
+            f" {config.train.batch_size} for {world_size()}"
+        )
     backbone, projector = config.model.backbone, config.barlow.projector
     objective = BarlowObjective(
         BarlowTwinsNet(backbone=backbone, projector=projector, seed=config.train.seed),
