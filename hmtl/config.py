@@ -129,6 +129,8 @@ class TrainConfig:
     """Seed of the initial weights, the order, the augmentation and dropout."""
     deterministic: bool = False
     """Choose bit-reproducible kernels and pin the number of torch threads."""
+    compile: bool = False
+    """Compile the network with torch.compile; takes a minute at the start and a C++ compiler."""
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     """Mixed precision; auto: bf16 on a GPU that has it, fp16 on another, off on the CPU."""
     device: str = "auto"

@@ -1,11 +1,14 @@
 """From a config to what it trains and how that is judged."""
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 
 import torch
 
 from hmtl.config import Config
 from hmtl.data import Dataset
+from hmtl.errors import ConfigError
 from hmtl.evaluate import evaluate
 from hmtl.objectives.barlow import build_barlow_objective
 from hmtl.objectives.objective import Objective
@@ -27,7 +30,21 @@ _BUILDERS: dict[str, Callable[[Config, torch.device], Objective]] = {
 
 def build_objective(config: Config, device: torch.device) -> Objective:
     """Return what `train.objective` names, with random weights, on `device`."""
-    return _BUILDERS[config.train.objective](config, device)
+    objective = _BUILDERS[config.train.objective](config, device)
+    if config.train.compile:
+        _refuse_without_compiler(device)
+        # In place: the names of the weights stay, and what shares the layers evaluates as ever.
+        objective.get_submodule("model").compile(dynamic=False)
+    return objective
+
+
+def _refuse_without_compiler(device: torch.device) -> None:
+    # torch would say so in a page of traceback, at the first step.
+    compilers = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
+    if device.type == "cpu" and not any(map(shutil.which, compilers)):
+        raise ConfigError(
+            f"config key 'train.compile' needs a C++ compiler, {' or '.join(compilers)}: not found"
+        )
 
 
 def build_validation(
