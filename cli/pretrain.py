@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options, training
+from .dry_run import describe
 
 if TYPE_CHECKING:
     from hmtl.data import Dataset
@@ -42,6 +43,6 @@ def pretrain(ctx: click.Context, request: training.Request, probe_subjects: str 
         data, people = options.hold_out(data, probe_subjects)
         held_out = [people]
     if request.dry_run:
-        training.describe(preset, config, data, held_out)
+        describe(preset, config, data, held_out)
     else:
         ctx.exit(training.run(request, config, data=data, validation=held_out))

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from . import options, training
+from .dry_run import describe
 
 
 @click.command(epilog="Example: hmtl train table2/hmtl-puzzle3-aug1 --data 300W_LP --out run")
@@ -39,6 +40,6 @@ def train(
         for path in validation
     ]
     if request.dry_run:
-        training.describe(preset, config, data, sets)
+        describe(preset, config, data, sets)
     else:
         ctx.exit(training.run(request, config, data=data, validation=sets))

@@ -169,26 +169,6 @@ def run(request: Request, config: Config, **datasets: Any) -> int:
     return STOPPED_BY_SIGNAL if outcome.stopped_by else 0
 
 
-def describe(
-    preset: Preset, config: Config, data: "Dataset", validation: Sequence["Dataset"]
-) -> None:
-    """Show what a run would be: settings, size of the network, counts of the data."""
-    import torch
-
-    from hmtl.assemble import usable_samples
-    from hmtl.objectives.build import build_objective
-
-    click.echo(f"# {preset.title}\n{config.to_toml()}")
-    objective = build_objective(config, torch.device("cpu"))
-    total = sum(parameter.numel() for parameter in objective.parameters())
-    kept = sum(parameter.numel() for parameter in objective.kept().parameters())
-    click.echo(f"parameters: {total:,} in training, {kept:,} at evaluation")
-    usable = len(usable_samples(config, data))
-    click.echo(f"training: {usable:,} of {len(data):,} samples of {data.root}")
-    for dataset in validation:
-        click.echo(f"validation: {len(dataset):,} samples of {dataset.root}")
-
-
 def _launch(devices: int, out: Path) -> int:
     """Call this command again in several processes, and return one exit code for all."""
     from hmtl.launch import launch

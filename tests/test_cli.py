@@ -206,6 +206,7 @@ def test_training_takes_the_listed_samples_of_the_named_subjects(
     stems = sorted(path.with_suffix("") for path in data_root.rglob("*.jpg"))[:5]
     names.write_text("\n".join(stem.relative_to(data_root).as_posix() for stem in stems))
     arguments = ["train", "table2/sl-aug1", *SMALL, "--data", str(data_root), "--dry-run"]
+    arguments += ["--set=train.batch_size=3"]
     assert run([*arguments, "--list", str(names)]) == 0
     assert "training: 5 of 5 samples" in capsys.readouterr().out
     assert run([*arguments, "--list", str(names), "--subjects", "1"]) == 0

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hmtl.bench.parts import Parts
-from hmtl.bench.trial import endless, trial
+from hmtl.bench.trial import endless, synchronise, trial
 from hmtl.config import Config
 from hmtl.data import Batch, Dataset
 from hmtl.trainer import Trainer
@@ -127,22 +127,17 @@ def _block(
     for _ in range(side.warm_up):
         side.step()
     waited.seconds = before
-    _synchronise(trainer.device)
+    synchronise(trainer.device)
     parts.counts = name == CACHED
     began = time.perf_counter()
     for _ in range(steps):
         side.step()
-    _synchronise(trainer.device)
+    synchronise(trainer.device)
     seconds = time.perf_counter() - began
     if parts.counts:
         parts.add_block(steps, seconds)
     parts.counts = False
     return seconds
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _paired(speeds: Mapping[str, Sequence[float]], side: str, other: str) -> float:

@@ -22,7 +22,7 @@ from hmtl.trainer import Trainer
 
 @contextmanager
 def trial(config: Config, data: Dataset) -> Iterator[Trainer]:
-    """Yield a trainer with random weights on `data`, made as `engine.train` makes it.
+    """Yield a trainer with initial weights on `data`, made as `engine.train` makes it.
 
     It logs and reports as in a run, to where nobody sees it, and writes no checkpoints.
     """
@@ -50,6 +50,7 @@ def trial(config: Config, data: Dataset) -> Iterator[Trainer]:
             stop=lambda: "",
         )
         with closing(trainer):
+            trainer.objective.initialise(trainer.config)
             trainer.objective.train()
             yield trainer
 
@@ -57,3 +58,9 @@ def trial(config: Config, data: Dataset) -> Iterator[Trainer]:
 def endless(trainer: Trainer) -> Iterator[Batch]:
     """Yield the loader's batches, epoch after epoch."""
     return itertools.chain.from_iterable(iter(trainer.loader) for _ in itertools.count())
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
