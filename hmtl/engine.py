@@ -25,7 +25,7 @@ from hmtl.provenance import start_fields
 from hmtl.rendezvous import from_main, joined, losing_ranks, together
 from hmtl.run_checkpoints import BEST, LAST, RunCheckpoints
 from hmtl.runlog import LOG, RunLog, locked
-from hmtl.tensorboard import Board
+from hmtl.tensorboard import Board, require_writer
 from hmtl.trainer import Outcome, Trainer
 
 CONFIG = "config.toml"
@@ -47,6 +47,8 @@ def train(
     `validation` is evaluated after every epoch; `tensorboard` shows the log there, too. ConfigError
     says what of the call is wrong, RunError what went wrong with the run.
     """
+    if tensorboard:
+        require_writer()
     config, data = with_convention(config, data)
     with joined(), losing_ranks(), contextlib.ExitStack() as held:
         show = held.enter_context(reporter or Reporter() if is_main() else _silent())

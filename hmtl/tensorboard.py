@@ -24,15 +24,9 @@ class Board:
     """
 
     def __init__(self, run: Path) -> None:
-        """Open nothing yet; ConfigError names the extra where TensorBoard is not installed."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 — only where asked for
-        except ImportError as error:
-            raise ConfigError(
-                f"--tensorboard needs an extra: pip install 'hmtl[tensorboard]' ({error})"
-            ) from error
+        """Open nothing yet; ConfigError as `require_writer`."""
         self._run = run
-        self._make_writer = SummaryWriter
+        self._make_writer = require_writer()
         self._writer: Any = None
 
     def __call__(self, entry: Mapping[str, Any]) -> None:
@@ -63,7 +57,8 @@ class Board:
         self._writer = self._make_writer(str(folder), purge_step=0)
         for entry in read_log(self._run / LOG):
             # This epoch's end is logged again where a run broke between that and its checkpoint.
-            if entry["event"] == "step" or entry.get("epoch", -1) < start["epoch"]:
+            is_again = entry["step"] == start["step"] and entry.get("epoch", -1) >= start["epoch"]
+            if entry["event"] == "step" or not is_again:
                 self._add(entry)
 
     def _add(self, entry: Mapping[str, Any]) -> None:
@@ -79,6 +74,17 @@ class Board:
             # Names of folders that are not UTF-8 hold surrogates.
             name = tag.encode("utf-8", "backslashreplace").decode()
             self._writer.add_scalar(name, value, entry["step"], walltime=entry["time"])
+
+
+def require_writer() -> Any:
+    """Return torch's class of writers; ConfigError names the extra where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 — only where asked for
+    except ImportError as error:
+        raise ConfigError(
+            f"--tensorboard needs an extra: pip install 'hmtl[tensorboard]' ({error})"
+        ) from error
+    return SummaryWriter
 
 
 def _numbers(entry: Mapping[str, Any], before: str) -> Iterator[tuple[str, float]]:

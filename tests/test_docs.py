@@ -159,7 +159,15 @@ def test_every_layout_has_its_chapter(layout: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["data.md", "loader.md", "own-data.md", "pretraining.md", "training-loop.md", "../README.md"],
+    [
+        "data.md",
+        "loader.md",
+        "own-data.md",
+        "pretraining.md",
+        "runs.md",
+        "training-loop.md",
+        "../README.md",
+    ],
 )
 def test_commands_exist_with_their_options(name: str) -> None:
     for words in commands(page(name)):

@@ -114,6 +114,7 @@ def test_an_epoch_that_is_ended_again_is_shown_once(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
     with RunLog(tmp_path / "log.jsonl") as log:
         log.write("start", 0, epoch=0)
+        log.write("eval", 0, epoch=0, dataset="a", protocol="probe-knn", mae={"yaw": 9.0})
         log.write("epoch", 1, epoch=0, loss=3.0)
         log.write("step", 2, epoch=1, loss=2.5)
         log.write("epoch", 2, epoch=1, loss=2.0)
@@ -122,6 +123,7 @@ def test_an_epoch_that_is_ended_again_is_shown_once(tmp_path: Path) -> None:
         log.write("start", 2, epoch=1)
         log.write("epoch", 2, epoch=1, loss=2.0)
     assert shown(tmp_path) == {
+        "eval/a/probe-knn/mae/yaw": [(0, 9.0)],
         "epoch/loss": [(1, 3.0), (2, 2.0)],
         "step/loss": [(2, 2.5)],
     }
