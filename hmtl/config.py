@@ -133,6 +133,8 @@ class TrainConfig:
     """Compile the network with torch.compile; takes a minute at the start and a C++ compiler."""
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     """Mixed precision; auto: bf16 on a GPU that has it, fp16 on another, off on the CPU."""
+    sync_batchnorm: bool = False
+    """Normalise by the samples of all ranks instead of each rank's own; on GPUs only."""
     device: str = "auto"
     """Torch device; auto: the GPU where there is one."""
     checkpoint_steps: int = ranged(0, 0)

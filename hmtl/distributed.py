@@ -81,6 +81,15 @@ def data_parallel(module: nn.Module, *, deterministic: bool = False) -> nn.Modul
     return DistributedDataParallel(module, find_unused_parameters=deterministic, **_KEEP_BUFFERS)
 
 
+def synchronise_normalisation(module: nn.Module) -> None:
+    """Let batch normalisation inside `module` use the samples of all ranks; on GPUs only.
+
+    Names of parameters and what is computed by one rank alone stay as they are.
+    """
+    if world_size() > 1:
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+
+
 # torch 2.14 has another name for it, and warns of the old one.
 _KNOWN = inspect.signature(DistributedDataParallel.__init__).parameters
 _KEEP_BUFFERS: dict[str, Any] = {

@@ -15,9 +15,10 @@ from hmtl.config import Config
 from hmtl.data import Batch, open_dataset
 from hmtl.data.batch import normalize
 from hmtl.data.people import people_to_hold_out, split_off
-from hmtl.losses import LossSums, combine, loss_sums
+from hmtl.errors import ConfigError
+from hmtl.losses import LossSums, combine, loss_sums, over_ranks
 from hmtl.objectives.build import build_objective
-from hmtl.objectives.pose import build_pose_objective
+from hmtl.objectives.pose import PoseObjective, build_pose_objective
 from hmtl.preset import load_preset
 from hmtl.probe import probe
 
@@ -209,3 +210,45 @@ def test_ranks_share_the_probe_and_agree_on_it(root: Path) -> None:
     for found, expected in zip(first, alone, strict=True):
         assert found["n"] == expected["n"]
         assert found["mae"]["mean"] == pytest.approx(expected["mae"]["mean"], rel=1e-3)
+
+
+def test_normalisation_is_not_synchronised_on_the_cpu() -> None:
+    with pytest.raises(ConfigError, match=r"'train\.sync_batchnorm' must be false on the CPU"):
+        build_objective(tiny(train__sync_batchnorm=True), CPU)
+
+
+class InDoublePrecision(nn.Module):
+    """A pose objective whose network computes in float64: the rounding of float32 grows in it."""
+
+    def __init__(self, objective: PoseObjective, config: Config) -> None:
+        super().__init__()
+        self.objective, self.config = objective.double(), config
+
+    def forward(self, batch: Batch) -> Tensor:
+        outputs = self.objective.model(batch.normalized().double())
+        labels = batch.pose, batch.permutation, batch.turns, batch.puzzled
+        sums = loss_sums(outputs, *labels, bin_width=self.config.model.bin_width)
+        weighting = self.objective.weighting
+        return combine(over_ranks(sums), weighting=weighting, alpha=2.0, regression="rmse")["loss"]
+
+
+def double_gradients(config: Config, root: Path, device: str) -> dict[str, Tensor]:
+    objective = build_objective(config, torch.device(device)).train()
+    assert isinstance(objective, PoseObjective)
+    module = distributed.data_parallel(InDoublePrecision(objective, config))
+    module(first_batch(config, root).to(device)).backward()
+    return {name: gradient.cpu() for name, gradient in gradients_of(objective).items()}
+
+
+@pytest.mark.gpu
+def test_with_synchronised_normalisation_two_ranks_have_the_gradients_of_the_joined_batch(
+    root: Path,
+) -> None:
+    config = tiny(train__sync_batchnorm=True, train__amp="off")
+    local = config.updated({"train.sync_batchnorm": False})
+    joined = run_ranks(double_gradients, 1, config, root, "cuda")[0]
+    # gloo, unlike NCCL, lets two ranks share a GPU.
+    for gradients in run_ranks(double_gradients, 2, config, root, "cuda"):
+        assert relative_difference(gradients, joined) <= 1e-5
+    for gradients in run_ranks(double_gradients, 2, local, root, "cuda"):
+        assert relative_difference(gradients, joined) > 1e-3

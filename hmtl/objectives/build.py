@@ -8,6 +8,7 @@ import torch
 
 from hmtl.config import Config
 from hmtl.data import Dataset
+from hmtl.distributed import synchronise_normalisation
 from hmtl.errors import ConfigError
 from hmtl.evaluate import evaluate
 from hmtl.objectives.barlow import build_barlow_objective
@@ -29,13 +30,27 @@ _BUILDERS: dict[str, Callable[[Config, torch.device], Objective]] = {
 
 
 def build_objective(config: Config, device: torch.device) -> Objective:
-    """Return what `train.objective` names, with random weights, on `device`."""
+    """Return what `train.objective` names, with random weights, on `device`.
+
+    Raises ConfigError where it cannot be compiled, or normalise by all ranks, as `train` wants it.
+    """
     objective = _BUILDERS[config.train.objective](config, device)
+    if config.train.sync_batchnorm:
+        _refuse_synchronisation(device)
+        synchronise_normalisation(objective)
     if config.train.compile:
         _refuse_without_compiler(device)
         # In place: the names of the weights stay, and what shares the layers evaluates as ever.
         objective.get_submodule("model").compile(dynamic=False)
     return objective
+
+
+def _refuse_synchronisation(device: torch.device) -> None:
+    if device.type == "cpu":
+        raise ConfigError(
+            "config key 'train.sync_batchnorm' must be false on the CPU: torch synchronises batch"
+            " normalisation between GPUs only"
+        )
 
 
 def _refuse_without_compiler(device: torch.device) -> None:
