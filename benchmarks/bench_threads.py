@@ -1,6 +1,6 @@
 """What a second thread gains, and what a loader takes from Python beside it; one JSON line.
 
-python -m benchmarks.bench_threads [--images 520] [--repeats 3]
+python -m benchmarks.bench_threads [--images 520] [--repeats 7]
 
 Level 2 and a 3×3 puzzle at 224 px from JPEG files, with one thread and with two. Then a Python loop
 counts by itself and beside a loader of one thread, whose batches another thread takes. Needs two
@@ -94,4 +94,4 @@ def summary(speeds: Runs, counts: Runs) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_program(__doc__.splitlines()[0], run, images=520, seconds=2.0)
+    run_program(__doc__.splitlines()[0], run, images=520, seconds=2.0, repeats=7)

@@ -91,16 +91,20 @@ def run_program(
     *,
     images: int,
     seconds: float,
+    repeats: int = 3,
     takes_root: bool = False,
 ) -> None:
-    """Read the command line of a benchmark, run it, and print its document as one line of JSON."""
+    """Read the command line of a benchmark, run it, and print its document as one line of JSON.
+
+    `images`, `seconds` and `repeats` are the defaults of its options.
+    """
     cores = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(description=description)
     parser.set_defaults(root=None)
     if takes_root:
         parser.add_argument("--root", type=Path, help="a tree in the layout of 300W-LP")
     parser.add_argument("--images", type=int, default=images)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=repeats)
     parser.add_argument("--threads", type=int, default=cores)
     parser.add_argument(
         "--seconds", type=float, default=seconds, help="the least time of one timing"
