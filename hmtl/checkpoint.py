@@ -161,8 +161,11 @@ def load_weights(path: Path) -> Weights:
         raise RunError(f"{path} is not a safetensors file: {_first_line(error)}") from error
     if "config" not in metadata:
         raise RunError(f"{path} holds no config: it was not written by a run of hmtl")
-    config = Config.from_dict(json.loads(metadata["config"]), str(path))
-    return Weights(tensors=tensors, config=config, step=int(metadata.get("step", 0)))
+    try:
+        tables, step = dict(json.loads(metadata["config"])), int(metadata.get("step", 0))
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{path} holds a config that is not one: {error}") from error
+    return Weights(tensors=tensors, config=Config.from_dict(tables, str(path)), step=step)
 
 
 def _first_line(error: Exception) -> str:

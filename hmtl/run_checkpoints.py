@@ -104,7 +104,7 @@ class RunCheckpoints:
 
 def _load(path: Path) -> dict[str, Any]:
     state = checkpoint.load(path)
-    missing = {"step", "epoch", "config"} - state.keys()
-    if missing:
-        raise RunError(f"{path} is no checkpoint of a run: it has no {sorted(missing)[0]!r}")
+    for name, kind in (("config", dict), ("epoch", int), ("step", int)):
+        if not isinstance(state.get(name), kind):
+            raise RunError(f"{path} is no checkpoint of a run: it has no {name!r}")
     return state

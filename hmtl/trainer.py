@@ -1,8 +1,6 @@
 """One process's part of a training run: the loop over epochs and steps."""
 
-import math
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +8,7 @@ from typing import Any
 
 import torch
 
-from hmtl import checkpoint
-from hmtl.assemble import (
-    BEST_WEIGHTS,
-    WEIGHTS,
-    choose_precision,
-    learning_rate,
-    training_loader,
-)
+from hmtl.assemble import choose_precision, learning_rate, training_loader
 from hmtl.config import Config
 from hmtl.data import Batch, Dataset
 from hmtl.distributed import (
@@ -39,8 +30,9 @@ from hmtl.progress import Reporter
 from hmtl.provenance import versions
 from hmtl.randomness import random_states, restore_random_state, seed_rank
 from hmtl.rendezvous import told_once
-from hmtl.run_checkpoints import LAST, RunCheckpoints
+from hmtl.run_checkpoints import LAST
 from hmtl.runlog import Entry, RunLog
+from hmtl.saving import Saver
 
 # What a rank may vote for at a step; a signal's number is a vote to stop, and higher.
 _GO_ON, _SAVE = 0, 1
@@ -107,16 +99,13 @@ class Trainer:
         self.meter = LossMeter(device, bad_steps=patience)
         self.buffers = KeptBuffers(objective)
         self.step = self.epoch = self.done = 0
-        self.saved_step: int | None = None
-        self.saved_at = time.monotonic()
         self.loader = training_loader(config, data, device)
-        self.writer = checkpoint.Writer()
-        self.checkpoints = RunCheckpoints(out, keep=config.train.keep_checkpoints)
+        self.saver = Saver(out, config)
         self.best: float | None = None
 
     def close(self) -> None:
         """Finish the pending checkpoint and end the loader's threads."""
-        self.writer.close()
+        self.saver.close()
         self.loader.close()
 
     def begin(self, state: dict[str, Any] | None, *, allow_changes: bool = False) -> None:
@@ -141,7 +130,7 @@ class Trainer:
                 self._save(at_once=True)
                 break
             self._end_epoch()
-        self.writer.wait()
+        self.saver.wait()
         outcome = self._conclude()
         # Whoever starts the processes may end all of them as soon as one of them has left.
         agreed(True)
@@ -172,11 +161,10 @@ class Trainer:
     def _vote(self) -> int:
         if caught := self.stop():
             return signal.Signals[caught].value
-        minutes = (time.monotonic() - self.saved_at) / 60.0
-        if not is_main() or not 0.0 < self.config.train.checkpoint_minutes <= minutes:
+        if not is_main() or not self.saver.is_due():
             return _GO_ON
         # The checkpoint may come a step later: one vote for it is enough.
-        self.saved_at = time.monotonic()
+        self.saver.begin_waiting()
         return _SAVE
 
     def _note(self, outcome: int) -> None:
@@ -214,7 +202,7 @@ class Trainer:
 
     def _after_update(self) -> None:
         """Show, log and save where it is time for it."""
-        self.writer.check()
+        self.saver.check()
         settings = self.config.train
         self.show.step(self.step, self.epoch)
         if self.step % settings.log_steps == 0:
@@ -237,7 +225,7 @@ class Trainer:
         is_best = agreed(is_main() and self._is_best(entries))
         must = is_best or self.epoch == self.config.train.epochs
         # Epochs shorter than a write are not slowed down to its pace.
-        if agreed(is_main() and (must or not self.writer.busy)):
+        if agreed(is_main() and (must or not self.saver.busy)):
             self._save(with_weights=True, best=is_best, at_once=must)
 
     def _is_best(self, entries: Sequence[Entry]) -> bool:
@@ -261,14 +249,10 @@ class Trainer:
         step = self.meter.broken_since()
         if step is None:
             return
-        self.writer.wait()
+        self.saver.wait()
         what = f"losses or gradients are not finite from step {step} on"
         self.log.write("end", self.step, reason=what)
-        last = (
-            "there is no checkpoint yet"
-            if self.saved_step is None
-            else f"the last checkpoint is of step {self.saved_step} in {self.out / LAST}"
-        )
+        last = self.saver.describe_last()
         raise told_once(RunError(f"{what} in {self.out}, for too many steps in a row: {last}"))
 
     def _save(
@@ -281,32 +265,14 @@ class Trainer:
         """
         self._stop_if_broken()
         if self.meter.in_a_row() and not at_once:
-            # It is due at the next step as well.
-            self.saved_at = -math.inf
+            self.saver.put_off()
             return
-        config, step, out, checkpoints = self.config, self.step, self.out, self.checkpoints
-        gathered = self._state()
-        began = self.saved_at = time.monotonic()
-        self.saved_step = step
+        state = self._state()
         if not is_main():
             return
-        names = [WEIGHTS, BEST_WEIGHTS] if best else [WEIGHTS]
-        # Before the copies are made: there may not be memory for those of two writes.
-        self.writer.wait()
-        weights = checkpoint.snapshot(self.objective.weights()) if with_weights else None
-        state = checkpoint.snapshot(gathered)
-
-        def write() -> None:
-            with checkpoints.telling_what_is_left():
-                if weights is not None:
-                    for name in names:
-                        checkpoint.save_weights(out / name, weights, config, step)
-                checkpoints.write(state, best=best)
-
-        self.writer.submit(write)
-        self.saved_at = time.monotonic()
-        stalled = round(self.saved_at - began, 3)
-        self.log.write("save", step, epoch=self.epoch, save_s=stalled, best=best)
+        weights = self.objective.weights() if with_weights else None
+        stalled = self.saver.save(state, weights, best=best)
+        self.log.write("save", self.step, epoch=self.epoch, save_s=round(stalled, 3), best=best)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -334,8 +300,8 @@ class Trainer:
                 " the optimizer of these settings: --init starts a new run from its weights"
             ) from error
         self.step, self.epoch = state["step"], state["epoch"]
-        self.saved_step, self.best = self.step, state["best"]
-        self.checkpoints.resumed(self.step)
+        self.best = state["best"]
+        self.saver.resumed(self.step)
         try:
             self.loader.load_state_dict(state["loader"])
         except ConfigError as error:

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from hmtl import checkpoint
 from hmtl.config import Config
@@ -167,6 +168,19 @@ def test_missing_or_foreign_weights_are_named(tmp_path: Path) -> None:
     (tmp_path / "torn.safetensors").write_bytes(b"\x10")
     with pytest.raises(RunError, match=r"torn\.safetensors is not a safetensors file"):
         checkpoint.load_weights(tmp_path / "torn.safetensors")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"config": "{"}, {"config": "3"}, {"config": "{}", "step": "x"}],
+)
+def test_weights_with_a_config_that_is_none_are_named(
+    tmp_path: Path, metadata: dict[str, str]
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"w": torch.zeros(1)}, path, metadata=metadata)
+    with pytest.raises(RunError, match=r"weights\.safetensors holds a config that is not one: "):
+        checkpoint.load_weights(path)
 
 
 def test_a_torn_last_line_is_cut_at_the_next_start(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from hmtl.errors import ConfigError, ToldElsewhereError
 from hmtl.evaluate import predict
 from hmtl.preset import load_preset
 from hmtl.progress import Reporter
+from hmtl.run_checkpoints import LAST
 from hmtl.runlog import read_log
-from hmtl.trainer import LAST
 
 CPU = torch.device("cpu")
 TINY = {

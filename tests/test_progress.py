@@ -21,7 +21,7 @@ from hmtl.progress import Reporter
 
 FIGURES = Figures(
     losses={"loss": 3.5, "puzzle": 1.25, "yaw": 12345.678},
-    skipped=0,
+    skipped=3,
     images_per_s=40.0,
     wait_share=0.1,
     seconds=2.0,
@@ -32,6 +32,7 @@ PARTS = (
     "loss 3.500",
     "puzzle 1.250",
     "yaw 1.235e+04",
+    "3 skipped",
     "lr 0.001",
     "40 images/s",
     "wait 10 %",

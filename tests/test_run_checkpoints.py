@@ -14,6 +14,7 @@ import torch
 from hmtl.durable import atomic_path, discard_leftovers
 from hmtl.errors import RunError
 from hmtl.run_checkpoints import RunCheckpoints
+from hmtl.runlog import RunLog, read_log
 
 
 def state(step: int, size: int = 1000) -> dict[str, Any]:
@@ -162,6 +163,24 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(small_disk: Path) -> None:
     assert names(small_disk) == {"last.pt"}
     checkpoints.write(state(6), best=False)
     assert newest(small_disk) == (6, [])
+
+
+def test_a_log_line_that_the_disk_does_not_take_is_told_and_cut_later(small_disk: Path) -> None:
+    path = small_disk / "log.jsonl"
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes((1 << 20) - 16384))
+
+    def write_on(log: RunLog) -> None:
+        for step in range(1000):
+            log.write("step", step, loss=1.0)
+
+    with RunLog(path) as log, pytest.raises(RunError, match=f"cannot write {path}: "):
+        write_on(log)
+    filler.unlink()
+    whole = read_log(path)
+    with RunLog(path) as log:
+        log.write("start", len(whole))
+    assert [entry["step"] for entry in read_log(path)] == list(range(len(whole) + 1))
 
 
 # Kills a process that writes one checkpoint after the other, again and again, and looks each time.

@@ -204,6 +204,16 @@ def test_too_many_skipped_updates_in_a_row_end_the_run_and_keep_the_checkpoint(
     )
 
 
+def test_a_checkpoint_that_is_put_off_is_made_up_for_after_the_next_good_update(
+    data: Dataset, tmp_path: Path
+) -> None:
+    train(tiny(train__checkpoint_steps=2), data, tmp_path, spoil=BadForward, at={2})
+    saves = [
+        entry["step"] for entry in read_log(tmp_path / "log.jsonl") if entry["event"] == "save"
+    ]
+    assert saves == [3, 4, 5]
+
+
 def test_bad_updates_with_good_ones_between_do_not_end_a_run(data: Dataset, tmp_path: Path) -> None:
     train(tiny(train__bad_steps=2), data, tmp_path, spoil=BadForward, at={1, 3, 5})
     assert read_log(tmp_path / "log.jsonl")[-1]["reason"] == "finished"
