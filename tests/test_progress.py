@@ -1,5 +1,6 @@
 """What a run shows: on terminals of any width, and without one."""
 
+import dataclasses
 import fcntl
 import io
 import json
@@ -21,7 +22,7 @@ from hmtl.progress import Reporter
 
 FIGURES = Figures(
     losses={"loss": 3.5, "puzzle": 1.25, "yaw": 12345.678},
-    skipped=3,
+    skipped=0,
     images_per_s=40.0,
     wait_share=0.1,
     seconds=2.0,
@@ -32,7 +33,6 @@ PARTS = (
     "loss 3.500",
     "puzzle 1.250",
     "yaw 1.235e+04",
-    "3 skipped",
     "lr 0.001",
     "40 images/s",
     "wait 10 %",
@@ -75,6 +75,13 @@ def test_without_a_terminal_the_same_is_one_line() -> None:
     parts = line.split(", ")
     assert tuple(parts[:-1]) == PARTS
     assert ETA.fullmatch(parts[-1])
+
+
+def test_skipped_updates_are_shown_where_there_are_some() -> None:
+    file = io.StringIO()
+    figures = dataclasses.replace(FIGURES, losses={}, skipped=3)
+    Reporter(Console(file=file)).figures(400, figures, 0.001)
+    assert "3 skipped, lr 0.001" in file.getvalue()
 
 
 def test_the_time_to_the_end_is_that_of_the_steps_of_this_process(
