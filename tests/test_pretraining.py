@@ -8,6 +8,7 @@ import pytest
 import torch
 from fixtures_data import write_300w_lp
 from rich.console import Console
+from torch import nn
 from torchvision.models import resnet18
 
 from hmtl import checkpoint, engine
@@ -16,7 +17,8 @@ from hmtl.cli.main import run as hmtl
 from hmtl.config import Config
 from hmtl.data import Dataset, normalize, open_dataset
 from hmtl.data.people import people_to_hold_out, split_off
-from hmtl.errors import ConfigError
+from hmtl.errors import ConfigError, DataError
+from hmtl.evaluate import evaluate
 from hmtl.objectives.build import build_objective
 from hmtl.preset import load_preset, read_config
 from hmtl.progress import Reporter
@@ -247,6 +249,11 @@ def test_a_pose_is_not_learnt_from_pictures_without_labels(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "has no poses to learn: `hmtl pretrain` takes pictures without labels" in error
+
+
+def test_nothing_is_evaluated_on_pictures_without_labels(pictures: Path) -> None:
+    with pytest.raises(DataError, match=r"pictures.* has no poses to compare with"):
+        evaluate(nn.Identity(), open_dataset(pictures, "images"), Config())
 
 
 @pytest.mark.parametrize(
