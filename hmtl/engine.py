@@ -45,8 +45,8 @@ def train(
     """Train a network into the run folder `out`, or go on with the run that is there.
 
     `validation` is evaluated after every epoch; in pre-training the features are probed on it,
-    before the first update as well. `tensorboard` shows the log there, too. ConfigError says what of the
-    call is wrong, RunError what went wrong with the run.
+    before the first update as well. `tensorboard` shows the log there, too. ConfigError says what
+    of the call is wrong, RunError what went wrong with the run.
     """
     if tensorboard:
         require_writer()
