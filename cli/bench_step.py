@@ -84,8 +84,9 @@ def _show(found: Mapping[str, Any]) -> None:
     shares = [(name, f"{ms:,.1f}", f"{ms / whole:.1%}") for name, ms in parts.items()]
     memory = found["memory"]
     where = "cached step" if found["outside"] is not None else "cached step, host's time"
+    compiled = ", compiled" if found["settings"]["train"]["compile"] else ""
     lines: list[RenderableType] = [
-        f"{found['what']}, {found['size']} px, batches of {found['batch_size']},"
+        f"{found['what']}{compiled}, {found['size']} px, batches of {found['batch_size']},"
         f" {found['optimizer']}, {found['device']}, threads: {found['threads']}",
         "",
         plain_table(("", "images/s", "ms a step"), sides),
