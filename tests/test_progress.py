@@ -22,7 +22,7 @@ from hmtl.progress import Reporter
 
 FIGURES = Figures(
     losses={"loss": 3.5, "puzzle": 1.25, "yaw": 12345.678},
-    skipped=0,
+    skipped=2,
     images_per_s=40.0,
     wait_share=0.1,
     seconds=2.0,
@@ -33,6 +33,7 @@ PARTS = (
     "loss 3.500",
     "puzzle 1.250",
     "yaw 1.235e+04",
+    "2 skipped",
     "lr 0.001",
     "40 images/s",
     "wait 10 %",
@@ -65,7 +66,7 @@ def test_a_terminal_of_any_width_shows_every_part_whole(width: int) -> None:
     # A bar of its own, then lines that are filled.
     drawing = [line for line in lines if line]
     assert set(drawing[0]) <= set("━╺╸ ")
-    assert len(drawing) == 1 + {20: 9, 40: 3, 80: 2, 200: 1}[width]
+    assert len(drawing) == 1 + {20: 9, 40: 4, 80: 2, 200: 1}[width]
 
 
 def test_without_a_terminal_the_same_is_one_line() -> None:
