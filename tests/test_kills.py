@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -263,18 +263,35 @@ with locked(Path(sys.argv[1])):
 """
 
 
-def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
-    command = [sys.executable, "-P", "-c", HOLDER, str(tmp_path)]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
+@pytest.fixture
+def holder(run: Run) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the run folder."""
+    command = [sys.executable, "-P", "-c", HOLDER, str(run.out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
 
+
+def test_a_lock_dies_with_its_process(run: Run, holder: subprocess.Popen[str]) -> None:
     def hold() -> None:
-        with locked(tmp_path):
+        with locked(run.out):
             pass
 
-    with pytest.raises(RunError, match=f"run {tmp_path} is in use by another process"):
+    with pytest.raises(RunError, match=f"run {run.out} is in use by another process"):
         hold()
-    holder.kill()
-    holder.communicate()
+    kill(holder)
     hold()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("holder")
+def test_two_runs_on_one_folder_are_refused(run: Run) -> None:
+    process = run.start()
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    lock = run.out / ".lock"
+    assert said == f"error: run {run.out} is in use by another process, which holds {lock}\n"
+    assert run.names() == {".lock"}
