@@ -20,7 +20,7 @@ from hmtl.data.people import people_to_hold_out, split_off
 from hmtl.errors import ConfigError, DataError
 from hmtl.evaluate import evaluate
 from hmtl.objectives.build import build_objective
-from hmtl.preset import load_preset, read_config
+from hmtl.preset import load_preset, preset_names, read_config
 from hmtl.progress import Reporter
 from hmtl.redundancy import barlow_twins, lower_bound
 from hmtl.runlog import read_log
@@ -101,6 +101,20 @@ def test_a_barlow_run_logs_its_lower_bound_and_what_the_correlation_is_like(
     assert step["loss"] > step["lower_bound"]
     assert -1.0 <= step["mean_diagonal"] <= 1.0
     assert 0.0 <= step["rms_off_diagonal"] <= 1.0
+
+
+@pytest.mark.parametrize(
+    "preset", [name for name in preset_names() if name.startswith("pretrain/")]
+)
+def test_every_preset_learns(preset: str, faces: Dataset, tmp_path: Path) -> None:
+    config = tiny(preset, train__epochs=1)
+    fresh = build_objective(config, CPU).weights()
+    engine.train(config, data=faces, out=tmp_path, reporter=quiet())
+    learnt = checkpoint.load_weights(tmp_path / "weights.safetensors").tensors
+    assert learnt.keys() == fresh.keys()
+    assert all(tensor.isfinite().all() for tensor in learnt.values())
+    for name in ("conv1.weight", "layer4.1.conv2.weight", "layer4.1.bn2.running_mean"):
+        assert not torch.equal(learnt[name], fresh[name])
 
 
 def test_the_barlow_objective_takes_the_views_one_after_the_other(faces: Dataset) -> None:
