@@ -161,6 +161,7 @@ def test_every_layout_has_its_chapter(layout: str) -> None:
     "name",
     [
         "data.md",
+        "distributed.md",
         "loader.md",
         "own-data.md",
         "pretraining.md",

@@ -103,14 +103,6 @@ def test_devices_starts_ranks_that_train_together(root: Path, tmp_path: Path) ->
     assert (out / "weights.safetensors").exists()
 
 
-def test_torchrun_starts_ranks_that_train_together(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hmtl"]
-    code, said = finished(start(*torchrun, *arguments(root, out)))
-    assert code == 0, said
-    assert [entry["ranks"] for entry in events(out, "start")] == [2]
-
-
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 def test_a_signal_to_the_launcher_stops_the_ranks_with_their_work_saved(
     endless: subprocess.Popen[str], tmp_path: Path, name: str
