@@ -1,6 +1,5 @@
 """What a run shows: on terminals of any width, and without one."""
 
-import dataclasses
 import fcntl
 import io
 import json
@@ -76,13 +75,6 @@ def test_without_a_terminal_the_same_is_one_line() -> None:
     parts = line.split(", ")
     assert tuple(parts[:-1]) == PARTS
     assert ETA.fullmatch(parts[-1])
-
-
-def test_skipped_updates_are_shown_where_there_are_some() -> None:
-    file = io.StringIO()
-    figures = dataclasses.replace(FIGURES, losses={}, skipped=3)
-    Reporter(Console(file=file)).figures(400, figures, 0.001)
-    assert "3 skipped, lr 0.001" in file.getvalue()
 
 
 def test_the_time_to_the_end_is_that_of_the_steps_of_this_process(
