@@ -1,5 +1,6 @@
 """Options that several commands share, and what they mean."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,6 +96,12 @@ def data(*, required: bool) -> Callable[[Function], Function]:
     )
 
 
+def tell(text: str) -> None:
+    """Show a line on stderr, of several ranks that one command runs as on the first."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(text, err=True)
+
+
 def fitting_rule(root: Path, crop: str, layout: str | None = None) -> str | None:
     """Return a run's crop rule where the data set at `root` has it; else say that its own is used.
 
@@ -107,7 +114,7 @@ def fitting_rule(root: Path, crop: str, layout: str | None = None) -> str | None
     known, _ = find_layout(root, layout)
     if crop in known.crops:
         return crop
-    click.echo(f"{root} has no crop rule {crop!r}: {known.crops[0]!r} is used", err=True)
+    tell(f"{root} has no crop rule {crop!r}: {known.crops[0]!r} is used")
     return None
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="Example: hmtl pretrain pretrain/barlow --data xgaze --out barlow, then"
-    " hmtl train table4/barlow-puzzle3 --data 300W_LP --init barlow --out run"
+    " hmtl train table4/barlow --data 300W_LP --init barlow --out run"
 )
 @training.run_options
 @click.option(
@@ -38,7 +38,7 @@ def pretrain(ctx: click.Context, request: training.Request, probe_subjects: str 
     if np.isnan(data.pose).all():
         if probe_subjects is not None:
             raise click.UsageError(f"--probe-subjects needs poses, but {data.root} has none")
-        click.echo(f"{data.root} has no poses: the features are not probed", err=True)
+        options.tell(f"{data.root} has no poses: the features are not probed")
     elif config.probe.samples:
         data, people = options.hold_out(data, probe_subjects)
         held_out = [people]
