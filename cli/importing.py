@@ -9,7 +9,7 @@ import click
 from hmtl.errors import ConfigError
 
 from . import options
-from .console import printable
+from .console import plain_table, print_parts, printable
 
 if TYPE_CHECKING:
     from hmtl.importing import Fit
@@ -60,18 +60,10 @@ def import_weights(source: Path, out: Path, backbone: str, strip_prefix: str | N
 
 def _show(fit: "Fit") -> None:
     """Print what matches by parts of the network, and the names of what does not."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column(fit.backbone)
-    for heading in ("matched", "missing", "other shape"):
-        table.add_column(heading, justify="right")
     counts = [Counter(map(_part, names)) for names in (fit.matched, fit.missing, fit.reshaped)]
-    for part in _PARTS:
-        table.add_row(part, *(str(count[part]) for count in counts))
-    table.add_row("all", *(str(count.total()) for count in counts))
-    Console(highlight=False).print(table)
+    rows = [[part, *(str(count[part]) for count in counts)] for part in _PARTS]
+    rows.append(["all", *(str(count.total()) for count in counts)])
+    print_parts([plain_table((fit.backbone, "matched", "missing", "other shape"), rows)])
     before = f" behind {printable(fit.prefix)!r}" if fit.prefix else ""
     click.echo(f"{_count(fit)}{before}")
     _list("missing", list(fit.missing))

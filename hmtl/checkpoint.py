@@ -17,7 +17,7 @@ from torch import Tensor
 from hmtl.config import Config
 from hmtl.durable import atomic_path
 from hmtl.errors import RunError
-from hmtl.tensor_files import load_torch
+from hmtl.tensor_files import compressed_member, load_torch, write_tensors
 
 _logger = logging.getLogger(__name__)
 
@@ -56,10 +56,8 @@ def _damage(path: Path) -> str:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = [member for member in archive.infolist() if member.compress_type]
-            if packed:
-                # torch packs nothing: this would be an archive made to fill the memory.
-                return f"{packed[0].filename} is compressed"
+            if name := compressed_member(archive):
+                return f"{name} is compressed"
             torn = archive.testzip()
     except FileNotFoundError:
         raise
@@ -142,11 +140,8 @@ class Weights:
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], config: Config, step: int) -> None:
     """Write the plain network's weights as safetensors, with the config and the step inside."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    metadata = {"format": "pt", "config": json.dumps(config.as_dict()), "step": str(step)}
-    with atomic_path(path) as temporary:
-        # save_file would make a file that only its owner may read.
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata=metadata))
+    metadata = {"config": json.dumps(config.as_dict()), "step": str(step)}
+    write_tensors(path, weights, metadata)
 
 
 def load_weights(path: Path) -> Weights:

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from hmtl.durable import atomic_path
 from hmtl.errors import ConfigError, RunError
 from hmtl.models.backbone import BACKBONES, build_backbone
+from hmtl.tensor_files import write_tensors
 
 MIN_SHARE = 0.9
 """The part of a backbone's tensors that a file must hold."""
@@ -105,16 +104,12 @@ def write_backbone(path: Path, fit: Fit, source: str) -> None:
             raise RunError(f"{fit.sources[name]} in {source} has values that are not finite")
         state[name] = tensor.to(torch.float32)
     metadata = {
-        "format": "pt",
         "backbone": fit.backbone,
         "source": source,
         "prefix": fit.prefix,
         "initialised": json.dumps([*fit.missing, *fit.reshaped]),
     }
-    contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
-    with atomic_path(path) as temporary:
-        # save_file would make a file that only its owner may read.
-        temporary.write_bytes(safetensors.torch.save(contiguous, metadata=metadata))
+    write_tensors(path, state, metadata)
 
 
 def _share(fit: Fit) -> float:

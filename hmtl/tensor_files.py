@@ -1,8 +1,9 @@
-"""Tensors out of files that others made: nothing in such a file is ever executed."""
+"""Files of tensors: written atomically, read without executing anything that is in them."""
 
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,18 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from hmtl.durable import atomic_path
 from hmtl.errors import RunError
 
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors by name as safetensors, with texts beside them."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        # save_file would make a file that only its owner may read.
+        temporary.write_bytes(safetensors.torch.save(contiguous, {"format": "pt", **metadata}))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -33,6 +43,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def load_torch(path: Path) -> Any:
     """Return what a torch file holds, tensors on the CPU; RunError if it would have to run code."""
+    if zipfile.is_zipfile(path) and (name := _compressed(path)):
+        raise RunError(f"{path} is no file of torch's: {name} in it is compressed")
     try:
         with warnings.catch_warnings():
             # A pickle of another protocol is read, or refused with the error below.
@@ -53,6 +65,22 @@ def load_torch(path: Path) -> Any:
         # Bytes that are no archive can raise almost anything, and what it says does not help
         # ("KeyError: 101").
         raise RunError(f"{path} is not a torch file of tensors") from error
+
+
+def compressed_member(archive: zipfile.ZipFile) -> str:
+    """Return the name of a member that is compressed, or "".
+
+    torch compresses nothing: such an archive would be one made to fill the memory.
+    """
+    return next((item.filename for item in archive.infolist() if item.compress_type), "")
+
+
+def _compressed(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return compressed_member(archive)
+    except zipfile.BadZipFile:
+        return ""  # told by who loads it
 
 
 def _flattened(name: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Tensor]]:

@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,9 @@ class Malicious:
         return os.system, (f"touch {self.target}",)
 
 
-@pytest.mark.parametrize("kind", ["code", "arguments", "no torch file", "empty", "safetensors"])
+@pytest.mark.parametrize(
+    "kind", ["code", "arguments", "compressed", "no torch file", "empty", "safetensors"]
+)
 def test_untrusted_files_are_refused_in_one_line(
     small: State, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +201,14 @@ def test_untrusted_files_are_refused_in_one_line(
         torch.save({"model": small, "extra": Malicious(tmp_path / "ran")}, path)
     elif kind == "arguments":
         torch.save({"model": small, "args": argparse.Namespace(lr=0.1)}, path)
+    elif kind == "compressed":
+        torch.save(small, tmp_path / "plain.pth")
+        with (
+            zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
+        ):
+            for name in plain.namelist():
+                packed.writestr(name, plain.read(name))
     else:
         path.write_bytes(b"" if kind == "empty" else b"hello world")
     assert call(path, tmp_path / "out.safetensors", "--backbone", "resnet18") == 1
@@ -205,7 +216,12 @@ def test_untrusted_files_are_refused_in_one_line(
     assert shown.err.startswith("error: ")
     assert shown.err.count("\n") == 1
     assert str(path) in shown.err
-    named = {"code": "system", "arguments": "argparse.Namespace", "safetensors": "safetensors file"}
+    named = {
+        "code": "system",
+        "arguments": "argparse.Namespace",
+        "compressed": "is compressed",
+        "safetensors": "safetensors file",
+    }
     assert named.get(kind, "is not a torch file of tensors") in shown.err
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "out.safetensors").exists()
