@@ -24,11 +24,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_dataset(write_300w_lp(root, count=48, subjects=6, size=128, seed=1))
 
 
-def settings(**changes: object) -> Config:
-    """Return HMTL with 3×3 puzzles at 224 px, a few steps long."""
+def settings(preset: str = "table2/hmtl-puzzle3-aug2", **changes: object) -> Config:
+    """Return a preset at 224 px, a few steps long."""
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     short = {"train.batch_size": 16, "train.epochs": 1, "train.device": "cuda"}
-    return load_preset("table2/hmtl-puzzle3-aug2").config.updated(short | dotted)
+    return load_preset(preset).config.updated(short | dotted)
 
 
 class AfterStep(Reporter):
@@ -87,16 +87,30 @@ def test_normalised_images_agree_with_the_cpu(data: Dataset) -> None:
 def test_a_step_does_not_wait_for_the_gpu(
     data: Dataset, tmp_path: Path, amp: str, optimizer: str
 ) -> None:
+    config = settings(train__batch_size=8, train__amp=amp, train__optimizer=optimizer)
+    assert steps_without_waiting(config, data, tmp_path) == 6
+
+
+@pytest.mark.parametrize("preset", ["pretrain/barlow-puzzle3", "pretrain/rotation2"])
+def test_a_step_of_pretraining_does_not_wait_for_the_gpu(
+    data: Dataset, tmp_path: Path, preset: str
+) -> None:
+    config = settings(preset, train__batch_size=8)
+    assert steps_without_waiting(config, data, tmp_path) == 6
+
+
+def steps_without_waiting(config: Config, data: Dataset, out: Path) -> int:
+    """Return the number of steps of a run of which some fail if they wait for the GPU."""
+
     def forbid_waiting(step: int) -> None:
         # The first step sets up kernels and the optimizer's state; the last ends in a checkpoint.
         torch.cuda.set_sync_debug_mode("error" if step in (3, 4) else "default")
 
-    config = settings(train__batch_size=8, train__amp=amp, train__optimizer=optimizer)
     try:
-        outcome = engine.train(config, data=data, out=tmp_path, reporter=AfterStep(forbid_waiting))
+        outcome = engine.train(config, data=data, out=out, reporter=AfterStep(forbid_waiting))
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert outcome.step == 6
+    return outcome.step
 
 
 def test_a_broken_run_goes_on_to_the_same_weights(data: Dataset, tmp_path: Path) -> None:
