@@ -62,10 +62,12 @@ def lower_bound(rows: int, features: int, redundancy_weight: float) -> float:
 
     Centred rows leave C a rank of at most r = rows - 1, and |tr C| ≤ √r ‖C‖: the squares off a
     diagonal of a sum to at least a²K, K = D²/r - D. The minimum of D(1 - a)² + λa²K over a is
-    DλK / (D + λK). With D features or more than D rows it is 0.
+    DλK / (D + λK); diagonals that differ only raise it where λ < 1, and beyond, the bound of λ = 1
+    still holds. With more rows than features it is 0.
     """
     if rows < 2:
         # Nothing can be said by a correlation of one sample, which is 0.
         return float(features)
+    weight = min(redundancy_weight, 1.0)
     excess = max(0.0, features**2 / (rows - 1) - features)
-    return features * redundancy_weight * excess / (features + redundancy_weight * excess)
+    return features * weight * excess / (features + weight * excess)
