@@ -64,6 +64,15 @@ def from_main(function: Callable[[], Result]) -> Result:
     return value
 
 
+def of_all_ranks(items: list[Result]) -> list[Result]:
+    """Return the items of all ranks on every rank, those of the first rank first."""
+    if world_size() == 1:
+        return items
+    parts: list[list[Result]] = [[] for _ in range(world_size())]
+    distributed.all_gather_object(parts, items)
+    return [item for part in parts for item in part]
+
+
 def told_once(error: Exception) -> Exception:
     """Return what to raise for an error that all ranks have at once."""
     return error if is_main() else ToldElsewhereError(error)

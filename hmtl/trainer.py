@@ -1,6 +1,5 @@
 """One process's part of a training run: the loop over epochs and steps."""
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,11 @@ from typing import Any
 
 import torch
 
+from hmtl.agreement import Agreement
 from hmtl.assemble import choose_precision, learning_rate, training_loader
 from hmtl.config import Config
 from hmtl.data import Batch, Dataset
 from hmtl.distributed import (
-    Ballot,
     agreed,
     broadcast_buffers,
     data_parallel,
@@ -29,13 +28,10 @@ from hmtl.optim.schedule import set_rate
 from hmtl.progress import Reporter
 from hmtl.provenance import versions
 from hmtl.randomness import random_states, restore_random_state, seed_rank
-from hmtl.rendezvous import told_once
+from hmtl.rendezvous import of_all_ranks, told_once
 from hmtl.run_checkpoints import LAST
 from hmtl.runlog import Entry, RunLog
 from hmtl.saving import Saver
-
-# What a rank may vote for at a step; a signal's number is a vote to stop, and higher.
-_GO_ON, _SAVE = 0, 1
 
 SCALER_HALVINGS = 24
 """Updates in a row that a GradScaler may skip to find its scale: from 2^16 to far below 1."""
@@ -77,11 +73,9 @@ class Trainer:
         trainer, and that of rank 0 writes the files.
         """
         self.config, self.out, self.device = config, out, device
-        self.log, self.show, self.stop = log, show, stop
+        self.log, self.show = log, show
         self.objective, self.validate, self.baseline = objective, validate, baseline
         self.module = data_parallel(objective, deterministic=config.train.deterministic)
-        self.ballot = Ballot()
-        self.stopped_by = ""
         self.optimizer = build_optimizer(
             config.train.optimizer,
             objective.parameters(),
@@ -101,6 +95,7 @@ class Trainer:
         self.step = self.epoch = self.done = 0
         self.loader = training_loader(config, data, device)
         self.saver = Saver(out, config)
+        self.agreement = Agreement(stop, self.saver)
         self.best: float | None = None
 
     def close(self) -> None:
@@ -126,7 +121,7 @@ class Trainer:
             self.show.errors(self._validate())
         for epoch in range(self.epoch, self.config.train.epochs):
             self._run_epoch(epoch)
-            if self.stopped_by:
+            if self.agreement.stopped_by:
                 self._save(at_once=True)
                 break
             self._end_epoch()
@@ -147,29 +142,13 @@ class Trainer:
         batches = iter(self.loader)
         while not self._told_to_stop() and self.advance(batches):
             pass
-        if not self.stopped_by:
-            self._note(self.ballot.settle(self._vote()))
+        self.agreement.close_epoch()
 
     def _told_to_stop(self) -> bool:
-        """Exchange votes, save if the ranks want that, and return whether they want to stop."""
-        outcome = self.ballot.cast(self._vote())
-        if outcome == _SAVE:
+        """Save if the ranks agree on that, and return whether they agree to stop."""
+        if self.agreement.save_or_stop():
             self._save()
-        self._note(outcome)
-        return bool(self.stopped_by)
-
-    def _vote(self) -> int:
-        if caught := self.stop():
-            return signal.Signals[caught].value
-        if not is_main() or not self.saver.is_due():
-            return _GO_ON
-        # The checkpoint may come a step later: one vote for it is enough.
-        self.saver.begin_waiting()
-        return _SAVE
-
-    def _note(self, outcome: int) -> None:
-        if outcome > _SAVE:
-            self.stopped_by = signal.Signals(outcome).name
+        return bool(self.agreement.stopped_by)
 
     def advance(self, batches: Iterator[Batch]) -> bool:
         """Do one step of the epoch with the next of the batches; False where there is none left."""
@@ -335,8 +314,8 @@ class Trainer:
 
     def _conclude(self) -> Outcome:
         """Write the end line, list the bad samples, and say how it ended."""
-        bad = self.loader.stats()["bad"]
-        stopped_by = self.stopped_by
+        bad = of_all_ranks(self.loader.stats()["bad"])
+        stopped_by = self.agreement.stopped_by
         self.log.write("end", self.step, reason=stopped_by or "finished", bad=bad)
         if bad:
             self.show.say(f"{len(bad)} bad samples were replaced:")

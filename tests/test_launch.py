@@ -144,6 +144,20 @@ def test_what_is_wrong_is_told_once(root: Path, tmp_path: Path) -> None:
     )
 
 
+def test_samples_that_any_rank_replaced_are_listed(tmp_path: Path) -> None:
+    damaged = write_300w_lp(tmp_path / "data", count=8, subjects=3, size=48, seed=1)
+    # Each of the two ranks gets half of the eight samples.
+    broken = sorted(damaged.rglob("*.jpg"))[:5]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:300])
+    command = arguments(damaged, tmp_path / "run", data__on_error="substitute")
+    code, said = finished(start("hmtl", *command, "--devices", "2"))
+    assert code == 0, said
+    (end,) = events(tmp_path / "run", "end")
+    listed = " ".join(entry["reason"] for entry in end["bad"])
+    assert all(path.name in listed for path in broken)
+
+
 def test_a_sample_that_one_rank_cannot_read_ends_all_of_them(tmp_path: Path) -> None:
     damaged = write_300w_lp(tmp_path / "data", count=9, subjects=3, size=48, seed=1)
     broken = sorted(damaged.rglob("*.jpg"))[1]
