@@ -122,7 +122,7 @@ def test_parts_of_nested_fields_are_told(entries: list[dict[str, Any]]) -> None:
 
 def test_exit_codes_are_those_of_the_commands() -> None:
     codes = re.findall(r"^\| (\d+) \|", section("Stopping and going on"), re.MULTILINE)
-    known = [main.DONE, main.FAILED, main.MISUSED, training.STOPPED_BY_SIGNAL]
+    known = [main.DONE, main.FAILED, main.MISUSED, training.STOPPED_BY_SIGNAL, main.INTERRUPTED]
     assert [int(code) for code in codes] == known
 
 

@@ -100,6 +100,8 @@ def test_a_run_that_was_broken_shows_every_step_once(data: Dataset, tmp_path: Pa
         go(tensorboard=True, at=5, resume=True)
     assert [step for step, _ in shown(tmp_path)["step/loss"]] == [1, 2, 3, 4]
     go(tensorboard=True, at=-1, resume=True)
+    # Readers would forget an old file's steps, but it would stay on the disk.
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     found = shown(tmp_path)
     for name in ("loss", "yaw", "lr", "images_per_s", "wait_share"):
         assert found[f"step/{name}"] == logged(tmp_path, "step", name)
