@@ -106,6 +106,7 @@ def choose(request: Request, command: str, objectives: Sequence[str]) -> tuple[P
         raise click.UsageError(f"a PRESET is missing: `hmtl {command} --list` shows them")
     if request.names == _SHOW_PRESETS:
         raise click.UsageError("--list needs a FILE beside a PRESET")
+    _refuse_devices(request.devices)
     preset = load_preset(request.preset)
     values = parse_settings(request.settings)
     named = {"data.crop": request.crop, "model.init": request.init}
@@ -120,6 +121,20 @@ def choose(request: Request, command: str, objectives: Sequence[str]) -> tuple[P
     if request.root is None or (request.out is None and not request.dry_run):
         raise click.UsageError(f"--{'data' if request.root is None else 'out'} is missing")
     return preset, config
+
+
+def _is_rank() -> bool:
+    """Return whether a launcher started this process, as one of those on this machine."""
+    return "LOCAL_RANK" in os.environ
+
+
+def _refuse_devices(devices: int) -> None:
+    others = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    if _is_rank() and devices > 1 and others != str(devices):
+        raise click.UsageError(
+            f"--devices starts processes itself, got {devices} in one of {others} that another"
+            " launcher started: leave it out"
+        )
 
 
 def _refuse_objective(preset: Preset, objective: str, objectives: Sequence[str]) -> None:
@@ -155,8 +170,7 @@ def run(request: Request, config: Config, **datasets: Any) -> int:
     from hmtl import engine
 
     assert request.out is not None
-    # Set by whatever launcher started this process as one of several.
-    if request.devices > 1 and "RANK" not in os.environ:
+    if request.devices > 1 and not _is_rank():
         return _launch(request.devices, request.out)
     outcome = engine.train(
         config,

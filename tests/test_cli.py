@@ -333,3 +333,12 @@ def test_real_samples_are_evaluated(
     shutil.copytree(realdata / "AFLW2000", copy, ignore=shutil.ignore_patterns(".*"))
     assert run(["eval", str(untrained), "--data", str(copy)]) == 0
     assert "AFLW2000" in capsys.readouterr().out
+
+
+def test_devices_under_another_launcher_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert run(["train", "table2/sl-aug1", "--data", "x", "--out", "y", "--devices", "4"]) == 2
+    assert "got 4 in one of 2 that another launcher started" in capsys.readouterr().err

@@ -15,11 +15,11 @@ from ranks import run_ranks
 from rich.console import Console
 
 from hmtl import checkpoint, distributed, engine
-from hmtl.assemble import build_model, training_loader
+from hmtl.assemble import build_model, load_network, training_loader
 from hmtl.config import Config
 from hmtl.data import open_dataset
 from hmtl.errors import ConfigError, ToldElsewhereError
-from hmtl.evaluate import predict
+from hmtl.evaluate import evaluate, predict
 from hmtl.preset import load_preset
 from hmtl.progress import Reporter
 from hmtl.run_checkpoints import LAST
@@ -167,6 +167,12 @@ def test_a_broken_run_of_several_ranks_goes_on_to_the_same_weights(
     # One process wrote: nothing is there twice.
     assert [entry["step"] for entry in logged(whole, "step")] == [1, 2, 3, 4, 5, 6]
     assert [entry["step"] for entry in logged(whole, "epoch")] == [3, 6]
+    # What was evaluated on all ranks is the network that was saved, running statistics included.
+    network, learnt = load_network(whole, CPU)
+    alone = evaluate(network, open_dataset(validation_root), learnt)[0]
+    together = [e for e in logged(whole, "eval") if e["protocol"] == alone["protocol"]][-1]
+    assert together["mae"]["mean"] == pytest.approx(alone["mae"]["mean"], abs=1e-3)
+    assert together["n"] == alone["n"] == 5
     states = checkpoint.load(whole / LAST)["rng"]
     assert len(states) == ranks
     assert not torch.equal(states[0]["cpu"], states[1]["cpu"])
