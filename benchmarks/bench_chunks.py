@@ -1,14 +1,12 @@
 """Images out of an HDF5 file with LZF chunks: the core's readers beside h5py; one JSON document.
 
-python -m benchmarks.bench_chunks [--images 320] [--rounds 9] [--out FILE]
+python -m benchmarks.bench_chunks [--images 320] [--repeats 9]
 
 One thread, page cache warm, rows in random order. The images are 224×224 cuts of the real pictures
 below HMTL_DATA, or of rendered heads, with the noise of a camera (standard deviation half a level):
 LZF then packs to 0.85 … 0.95, ETH-XGaze by its published size to 0.8. Times are µs per image.
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -22,6 +20,7 @@ import numpy.typing as npt
 
 from benchmarks.loader.patches import NAME, SIDE_PX, SIZE, checked_ratio, cuts, write_chunks
 from benchmarks.machine import machine
+from benchmarks.timing import Settings, run_program
 from hmtl import _core
 from hmtl.data.columns import Codec
 from hmtl.data.layouts.hdf5 import image_extents
@@ -139,8 +138,9 @@ def summarise(runs: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
-def run(images: int, rounds: int) -> dict[str, Any]:
+def run(settings: Settings) -> dict[str, Any]:
     """Return the document."""
+    images = settings.images
     about = {"name": "chunks", **machine()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "subject0000.h5"
@@ -149,7 +149,7 @@ def run(images: int, rounds: int) -> dict[str, Any]:
         readers = Readers(path)
         ratio = checked_ratio([len(data) for data in readers.packed.values()])
         check(readers)
-        runs = time_readers(readers, rounds)
+        runs = time_readers(readers, settings.repeats)
         readers.dataset.file.close()
     return {
         **about,
@@ -162,20 +162,5 @@ def run(images: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure and print the document."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=320)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the document there too")
-    given = parser.parse_args()
-    if min(given.images, given.rounds) < 1:
-        parser.error("--images and --rounds must be at least 1")
-    document = run(given.images, given.rounds)
-    print(json.dumps(document))
-    if given.out:
-        given.out.write_text(json.dumps(document, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    run_program(__doc__.splitlines()[0], run, images=320, seconds=0.0, repeats=9)

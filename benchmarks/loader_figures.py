@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.table import CHECKOUT, RESULTS
 
-NAMES = ("loader", "barlow", "packed", "plain", "normalize", "threads", "memory")
+NAMES = ("loader", "barlow", "packed", "plain", "chunks", "normalize", "threads", "memory")
 
 
 def measure(name: str, out: Path, *, quick: bool) -> bool:

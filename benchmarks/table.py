@@ -24,13 +24,6 @@ _SIDES = {
     "decode": "decoding alone (libjpeg-turbo)",
     "expand": "expanding alone (hmtl's LZF)",
 }
-# By side of bench_chunks: its label, and the ratio that stands beside it.
-_CHUNK_SIDES = {
-    "hmtl": ("**hmtl**: read, expand, RGB", ""),
-    "h5py_rgb": ("h5py, its file kept open: the same", "hmtl/h5py_rgb"),
-    "lzf": ("expanding alone: hmtl's LZF", ""),
-    "lzf_plain": ("expanding alone: byte by byte", "lzf/lzf_plain"),
-}
 # The share of the cores' time that others may take without spoiling the figures.
 _BUSY = 0.1
 _ANGLES = ("yaw", "pitch", "roll", "mean")
@@ -87,6 +80,7 @@ def _when(document: dict[str, Any]) -> str:
 def figures_table(
     packed: dict[str, Any],
     plain: dict[str, Any],
+    chunks: dict[str, Any],
     normalize: dict[str, Any],
     threads: dict[str, Any],
     memory: dict[str, Any],
@@ -95,11 +89,12 @@ def figures_table(
     rows = [
         *_packed_rows(packed),
         *_plain_rows(plain),
+        *_chunk_rows(chunks),
         *_normalize_rows(normalize),
         *_thread_rows(threads),
         *_memory_rows(memory),
     ]
-    documents = (packed, plain, normalize, threads, memory)
+    documents = (packed, plain, chunks, normalize, threads, memory)
     busiest = max(documents, key=lambda document: document.get("busy_before", 0.0))
     note = f"{packed['cpu']}; {_when(busiest)}: `python -m benchmarks.loader_figures`."
     return f"{markdown(['', 'hmtl', 'beside', ''], rows)}\n\n{note}"
@@ -119,6 +114,16 @@ def _plain_rows(document: dict[str, Any]) -> Iterator[list[str]]:
         beside = f"h5py in {name}: {speeds[side]:,.0f}"
         ratio = _ratio(document["ratios"][f"hmtl/{side}"])
         yield ["`none`, from LZF chunks", _per_s(speeds["hmtl"]), beside, ratio]
+
+
+def _chunk_rows(document: dict[str, Any]) -> Iterator[list[str]]:
+    times, ratios = document["us_per_image"], document["ratios"]
+    beside = f"h5py, its file open: {times['h5py_rgb']:.0f} µs"
+    own = f"{times['hmtl']:.0f} µs"
+    yield ["LZF chunk: read, expand, RGB", own, beside, _ratio(ratios["hmtl/h5py_rgb"])]
+    beside = f"byte by byte: {times['lzf_plain']:.0f} µs"
+    own = f"{times['lzf']:.0f} µs"
+    yield ["LZF chunk: expand alone", own, beside, _ratio(ratios["lzf/lzf_plain"])]
 
 
 def _normalize_rows(document: dict[str, Any]) -> Iterator[list[str]]:
@@ -146,21 +151,6 @@ def _memory_rows(document: dict[str, Any]) -> Iterator[list[str]]:
     name = f"first batch of {start['samples']:,} samples, index cached"
     imports = f"imports before: {start['import_s']:.1f} s"
     yield [name, f"{start['first_batch_s']:.2f} s", imports, "–"]
-
-
-def chunks_table(document: dict[str, Any]) -> str:
-    """Return bench_chunks' document as a table, µs per image."""
-    ratios = document["ratios"]
-    rows = [
-        [label, f"{document['us_per_image'][side]:.0f}", _ratio(ratios.get(ratio))]
-        for side, (label, ratio) in _CHUNK_SIDES.items()
-    ]
-    note = (
-        f"{document['cpu']}, one thread, h5py {document['h5py']}; {document['images']} images of"
-        f" 224 px packed to {document['lzf_ratio']:.2f}; {document['date']}:"
-        f" `python -m benchmarks.bench_chunks`."
-    )
-    return f"{markdown(['one image', 'µs', 'hmtl is'], rows)}\n\n{note}"
 
 
 def demo_table(results: Sequence[dict[str, Any]]) -> str:
@@ -199,8 +189,10 @@ def fill(text: str, marker: str, table: str) -> str:
 _TABLES: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
     "loader-table": (("loader",), loader_table),
     "barlow-table": (("barlow",), barlow_table),
-    "figures-table": (("packed", "plain", "normalize", "threads", "memory"), figures_table),
-    "chunks-table": (("chunks",), chunks_table),
+    "figures-table": (
+        ("packed", "plain", "chunks", "normalize", "threads", "memory"),
+        figures_table,
+    ),
     "demo-table": (("demo",), demo_table),
 }
 

@@ -86,6 +86,17 @@ FIGURES: dict[str, dict[str, Any]] = {
         ],
         "ratios": {"hmtl/h5py_processes": 3.0, "hmtl/h5py_threads": 5.0},
     },
+    "chunks": {
+        **ABOUT,
+        "us_per_image": {
+            "lzf": 88.4,
+            "lzf_plain": 183.2,
+            "h5py": 368.6,
+            "h5py_rgb": 540,
+            "hmtl": 133.1,
+        },
+        "ratios": {"lzf/lzf_plain": 2.07, "lzf/h5py": 4.16, "hmtl/h5py_rgb": 4.03},
+    },
     "normalize": {
         **ABOUT,
         "results": [
@@ -119,6 +130,8 @@ FIGURES_TABLE = """\
 | level 2, puzzle, packed as raw | 9,600 images/s | the loose files: 3,000 | 3.20× |
 | `none`, from LZF chunks | 9,000 images/s | h5py in processes: 3,000 | 3.00× |
 | `none`, from LZF chunks | 9,000 images/s | h5py in threads: 1,800 | 5.00× |
+| LZF chunk: read, expand, RGB | 133 µs | h5py, its file open: 540 µs | 4.03× |
+| LZF chunk: expand alone | 88 µs | byte by byte: 183 µs | 2.07× |
 | normalise into reused memory | 0.040 ms | torch's operators: 1.000 ms | 25.00× |
 | normalise into fresh memory | 0.200 ms | torch's operators: 1.250 ms | 6.25× |
 | two threads | 2,850 images/s | one thread: 1,500 | 1.90× |
@@ -144,32 +157,6 @@ DEMO_TABLE = """\
 | SL | 9.00 | 7.13 | 5.00 | 7.04 | 12.30 | – |
 | HMTL | 9.50 | 7.00 | 5.00 | 7.10 | 12.00 | 35% |"""
 
-CHUNKS: dict[str, Any] = {
-    "date": "2031-02-03",
-    "cpu": "Z80",
-    "images": 320,
-    "lzf_ratio": 0.906,
-    "h5py": "3.16.0, HDF5 2.0.0",
-    "us_per_image": {
-        "lzf": 88.4,
-        "lzf_plain": 183.2,
-        "h5py": 368.6,
-        "h5py_rgb": 540,
-        "hmtl": 133.1,
-    },
-    "ratios": {"lzf/lzf_plain": 2.07, "lzf/h5py": 4.16, "hmtl/h5py_rgb": 4.03},
-}
-CHUNKS_TABLE = """\
-| one image | µs | hmtl is |
-| --- | ---: | ---: |
-| **hmtl**: read, expand, RGB | 133 | – |
-| h5py, its file kept open: the same | 540 | 4.03× |
-| expanding alone: hmtl's LZF | 88 | – |
-| expanding alone: byte by byte | 183 | 2.07× |
-
-Z80, one thread, h5py 3.16.0, HDF5 2.0.0; 320 images of 224 px packed to 0.91; 2031-02-03: \
-`python -m benchmarks.bench_chunks`."""
-
 README = """# x
 <!-- demo-table -->
 old
@@ -181,8 +168,6 @@ between
 <!-- /barlow-table -->
 <!-- figures-table -->
 <!-- /figures-table -->
-<!-- chunks-table -->
-<!-- /chunks-table -->
 after
 """
 
@@ -192,7 +177,7 @@ def checkout(tmp_path: Path) -> Path:
     """A folder with a README and all results."""
     results = tmp_path / table.RESULTS
     results.mkdir(parents=True)
-    documents = {"loader": LOADER, "barlow": BARLOW, "chunks": CHUNKS, "demo": DEMO, **FIGURES}
+    documents = {"loader": LOADER, "barlow": BARLOW, "demo": DEMO, **FIGURES}
     for name, document in documents.items():
         (results / f"{name}.json").write_text(json.dumps(document))
     (tmp_path / "README.md").write_text(README)
@@ -211,10 +196,6 @@ def test_figures_table_shows_what_the_smaller_benchmarks_found() -> None:
     assert table.figures_table(**FIGURES) == FIGURES_TABLE
 
 
-def test_chunks_table_shows_times_and_ratios() -> None:
-    assert table.chunks_table(CHUNKS) == CHUNKS_TABLE
-
-
 def test_demo_table_shows_errors_and_the_puzzle() -> None:
     assert table.demo_table(DEMO) == DEMO_TABLE
 
@@ -226,7 +207,6 @@ def test_tables_replace_what_stands_between_their_markers(checkout: Path) -> Non
         ("loader", LOADER_TABLE),
         ("barlow", BARLOW_TABLE),
         ("figures", FIGURES_TABLE),
-        ("chunks", CHUNKS_TABLE),
     ):
         start = f"<!-- {name}-table -->\n"
         expected = expected.replace(start, f"{start}{text}\n")
