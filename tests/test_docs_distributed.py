@@ -55,10 +55,9 @@ def folder(tmp_path: Path) -> Path:
     write_300w_lp(tmp_path / "AFLW2000", count=5, subjects=2, size=48, seed=2)
     (tmp_path / "bin").mkdir()
     # Not every environment has the two scripts of Python packages.
-    hmtl, torchrun = (
-        f'#!/bin/bash\nexec {sys.executable} -m {module} "$@"\n' for module in MODULES
-    )
-    scripts = {"srun": SRUN, "scontrol": SCONTROL, "hmtl": hmtl, "torchrun": torchrun}
+    python = f"#!/bin/bash\nexec {sys.executable} -m"
+    scripts = {name: f'{python} {module} "$@"\n' for name, module in MODULES.items()}
+    scripts |= {"srun": SRUN, "scontrol": SCONTROL}
     for name, script in scripts.items():
         path = tmp_path / "bin" / name
         path.write_text(script)

@@ -5,18 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures_data import write_300w_lp
 from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from hmtl import engine, pose
+from hmtl.assemble import load_network
 from hmtl.data import open_dataset
 from hmtl.errors import ConfigError
+from hmtl.evaluate import evaluate
 from hmtl.losses import FixedWeighting, multi_task_loss
 from hmtl.models.heads import SixdHead
 from hmtl.models.multi_task import Outputs
 from hmtl.models.rotation import geodesic, matrix_of_pose, matrix_of_six, pose_of_matrix
 from hmtl.preset import load_preset
 from hmtl.progress import Reporter
+from hmtl.runlog import read_log
 from hmtl.synth import render_dataset
 
 
@@ -158,3 +162,31 @@ def test_rotations_are_not_learnt_from_directions(tmp_path: Path) -> None:
                 out=tmp_path / f"run{convention}",
                 reporter=Reporter(Console(quiet=True)),
             )
+
+
+@pytest.mark.slow
+def test_a_run_with_rotations_learns_and_is_evaluated(tmp_path: Path) -> None:
+    root = write_300w_lp(tmp_path / "data", count=8, subjects=3, size=48, seed=1)
+    config = load_preset("table2/hmtl-puzzle2-aug1").config.updated(
+        {
+            "model.head": "sixd",
+            "model.backbone": "resnet18",
+            "model.dropout": 0.0,
+            "data.size": 32,
+            "data.augmentation": "none",
+            "pretext.weight": 0.0,
+            "pretext.branch_point": 1,
+            "pretext.puzzled_fraction": 0.0,
+            "train.batch_size": 8,
+            "train.epochs": 30,
+            "train.milestones": [29],
+            "train.log_steps": 1,
+        }
+    )
+    data, out = open_dataset(root), tmp_path / "run"
+    engine.train(config, data=data, out=out, reporter=Reporter(Console(quiet=True)))
+    losses = [entry["pose"] for entry in read_log(out / "log.jsonl") if entry["event"] == "step"]
+    assert losses[-1] < 0.5 * losses[0]
+    network, learnt = load_network(out, torch.device("cpu"))
+    (entry,) = evaluate(network, data, learnt, names=["wrapped"])
+    assert 0.0 < entry["geodesic"] <= 180.0
