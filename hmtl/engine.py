@@ -61,12 +61,7 @@ def train(
         if state and state["epoch"] >= config.train.epochs:
             show.say(f"{out} has finished its {state['epoch']} epochs: nothing to do")
             return Outcome(step=state["step"], epoch=state["epoch"], stopped_by="")
-        device = together(lambda: choose_device(config.train.device))
-        if device.type == "cuda":
-            held.enter_context(torch.cuda.device(device))
-        held.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        threads = state["threads"] if state else None
-        held.enter_context(numerics(config.train.deterministic, threads))
+        device = _set_torch_up(held, config, state["threads"] if state else None)
         usable = together(lambda: usable_samples(config, data))
         stop = held.enter_context(StopSignal())
         log = held.enter_context(_log(out, tensorboard=tensorboard))
@@ -95,6 +90,16 @@ def train(
             config, usable, out_of_range=left_out, validation=validation, device=device
         )
         return trainer.run(facts)
+
+
+def _set_torch_up(held: contextlib.ExitStack, config: Config, threads: int | None) -> torch.device:
+    """Return this rank's device; random state, kernels and threads are as before after `held`."""
+    device = together(lambda: choose_device(config.train.device))
+    if device.type == "cuda":
+        held.enter_context(torch.cuda.device(device))
+    held.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+    held.enter_context(numerics(config.train.deterministic, threads))
+    return device
 
 
 def _silent() -> Reporter:
