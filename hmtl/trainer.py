@@ -22,7 +22,7 @@ from hmtl.errors import ConfigError, RunError
 from hmtl.meter import LossMeter
 from hmtl.objectives.build import Validate
 from hmtl.objectives.objective import Objective
-from hmtl.optim.build import build_optimizer
+from hmtl.optim.build import build_optimizer, update
 from hmtl.optim.finite import KeptBuffers, finite
 from hmtl.optim.schedule import set_rate
 from hmtl.progress import Reporter
@@ -172,7 +172,7 @@ class Trainer:
         # The scaler's own step would wait for the device to tell whether gradients are finite.
         self.scaler.unscale_(self.optimizer)
         good = finite(losses.values(), self.optimizer)
-        self.optimizer.step(enabled=good)
+        update(self.optimizer, where=good)
         self.buffers.restore(unless=good)
         self.scaler.update()
         self.step += 1
