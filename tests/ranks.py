@@ -22,6 +22,8 @@ def run_ranks(function: Callable[..., Any], world_size: int, *args: Any) -> list
     The function lies on the top level of a module; what goes in and out is what torch.save takes.
     An exception on any rank fails the call with its traceback.
     """
+    # The server is a Python of its own, which must not find the package in the working directory.
+    os.environ["PYTHONSAFEPATH"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
     with tempfile.TemporaryDirectory() as folder:
