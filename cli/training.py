@@ -172,6 +172,10 @@ def run(request: Request, config: Config, **datasets: Any) -> int:
     assert request.out is not None
     if request.devices > 1 and not _is_rank():
         return _launch(request.devices, request.out)
+    if _is_rank():
+        from hmtl.launch import end_with_launcher
+
+        end_with_launcher()
     outcome = engine.train(
         config,
         out=request.out,

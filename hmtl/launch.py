@@ -1,5 +1,6 @@
 """Several processes of one command on this machine, by torch's own elastic launcher."""
 
+import ctypes
 import dataclasses
 import logging
 import os
@@ -20,6 +21,11 @@ SHUTDOWN_S = 600
 FORWARDED = "SIGTERM,SIGUSR1,SIGINT,SIGHUP,SIGQUIT"
 STOPPED, MISUSED, FAILED, INTERRUPTED = 75, 2, 1, 130
 
+# In the ranks' environment: which process started them.
+_LAUNCHER = "HMTL_LAUNCHER"
+# Linux's prctl(2): the signal that a process gets when its parent ends.
+_PR_SET_PDEATHSIG = 1
+
 
 def launch(arguments: Sequence[str], processes: int, *, say: Callable[[str], None]) -> int | None:
     """Run `hmtl` with the arguments in so many processes, and return one exit code for all.
@@ -33,6 +39,7 @@ def launch(arguments: Sequence[str], processes: int, *, say: Callable[[str], Non
     logging.disable(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    os.environ[_LAUNCHER] = str(os.getpid())
     # -P: what lies in the working directory must not be imported instead of what is installed.
     command = elastic_launch(_config(processes), sys.executable)
     try:
@@ -44,6 +51,20 @@ def launch(arguments: Sequence[str], processes: int, *, say: Callable[[str], Non
     finally:
         logging.disable(logging.NOTSET)
     return 0
+
+
+def end_with_launcher() -> None:
+    """Let this rank be told to stop, by SIGTERM, when what launched it is gone, however it ended.
+
+    Ranks that went on alone would hold the run's folder, and nobody would know of them. On Linux
+    only; a rank of another launcher is left as it is.
+    """
+    launcher = os.environ.get(_LAUNCHER)
+    if launcher is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(launcher):
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _config(processes: int) -> LaunchConfig:

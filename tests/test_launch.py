@@ -124,6 +124,18 @@ def test_a_signal_to_one_rank_stops_all_of_them(
     assert events(tmp_path / "run", "end")[-1]["reason"] == "SIGUSR1"
 
 
+def test_the_ranks_of_a_killed_launcher_save_their_work_and_end(
+    endless: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    os.kill(endless.pid, signal.SIGKILL)
+    # What the ranks inherited is closed when the last of them has ended.
+    assert finished(endless)[0] == -signal.SIGKILL
+    end = events(out, "end")[-1]
+    assert end["reason"] == "SIGTERM"
+    assert checkpoint.load(out / LAST)["step"] == end["step"]
+
+
 def test_a_rank_that_is_killed_ends_the_run_and_does_not_hang_it(
     endless: subprocess.Popen[str],
 ) -> None:
