@@ -11,7 +11,13 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.append(str(CHECKOUT))
 
-from benchmarks.pretraining import documented_commands, settled, summarise  # noqa: E402
+from benchmarks.pretraining import (  # noqa: E402
+    PROTOCOLS,
+    RESULTS,
+    documented_commands,
+    settled,
+    summarise,
+)
 from hmtl.preset import load_preset, preset_names  # noqa: E402
 from hmtl.redundancy import lower_bound  # noqa: E402
 
@@ -31,6 +37,19 @@ def test_presets_of_the_commands_exist() -> None:
 def test_the_bound_of_the_page_is_that_of_the_loss() -> None:
     (bound,) = re.findall(r"([\d.]+) for the paper's batch of 64 and 2048", PAGE)
     assert lower_bound(64, 2048, 0.0051) == pytest.approx(float(bound), abs=0.05)
+
+
+def test_the_figures_of_the_page_are_those_that_were_measured() -> None:
+    found = json.loads(RESULTS.read_text())
+    ridge, neighbours = (found["probe"][protocol] for protocol in PROTOCOLS)
+    words = " ".join(PAGE.split())
+    assert (
+        f"took {found['longest_s']:.0f} s at most, and the medians of the probe's errors were"
+        f" {ridge['pretrained']:.2f}° by ridge regression and {neighbours['pretrained']:.2f}° by"
+        f" neighbours, those of random networks {ridge['random']:.2f}° and"
+        f" {neighbours['random']:.2f}°"
+    ) in words
+    assert found["missed"] == []
 
 
 def test_commands_are_run_with_a_seed_and_at_a_small_size_if_asked() -> None:
