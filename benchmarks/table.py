@@ -84,8 +84,9 @@ def figures_table(
     normalize: dict[str, Any],
     threads: dict[str, Any],
     memory: dict[str, Any],
+    step: dict[str, Any],
 ) -> str:
-    """Return the documents of the smaller benchmarks of the loader as one table."""
+    """Return the documents of the smaller benchmarks as one table."""
     rows = [
         *_packed_rows(packed),
         *_plain_rows(plain),
@@ -93,10 +94,12 @@ def figures_table(
         *_normalize_rows(normalize),
         *_thread_rows(threads),
         *_memory_rows(memory),
+        *_step_rows(step),
     ]
-    documents = (packed, plain, chunks, normalize, threads, memory)
+    documents = (packed, plain, chunks, normalize, threads, memory, step)
     busiest = max(documents, key=lambda document: document.get("busy_before", 0.0))
-    note = f"{packed['cpu']}; {_when(busiest)}: `python -m benchmarks.loader_figures`."
+    programs = "`python -m benchmarks.loader_figures`, `… .bench_step`"
+    note = f"{packed['cpu']}; {_when(busiest)}: {programs}."
     return f"{markdown(['', 'hmtl', 'beside', ''], rows)}\n\n{note}"
 
 
@@ -153,6 +156,15 @@ def _memory_rows(document: dict[str, Any]) -> Iterator[list[str]]:
     yield [name, f"{start['first_batch_s']:.2f} s", imports, "–"]
 
 
+def _step_rows(document: dict[str, Any]) -> Iterator[list[str]]:
+    for network in document["networks"]:
+        speeds = network["images_per_s"]
+        name = f"training {network['what'].split()[0]}, {network['size']} px, from files"
+        beside = f"a ready batch: {speeds['cached']:.1f}"
+        ratio = _ratio(network["ratios"]["real/cached"])
+        yield [name, f"{speeds['real']:.1f} images/s", beside, ratio]
+
+
 def demo_table(results: Sequence[dict[str, Any]]) -> str:
     """Return the results of `hmtl demo` as a table, degrees."""
     rows = [
@@ -190,7 +202,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
     "loader-table": (("loader",), loader_table),
     "barlow-table": (("barlow",), barlow_table),
     "figures-table": (
-        ("packed", "plain", "chunks", "normalize", "threads", "memory"),
+        ("packed", "plain", "chunks", "normalize", "threads", "memory", "step"),
         figures_table,
     ),
     "demo-table": (("demo",), demo_table),
