@@ -5,10 +5,12 @@ import os
 import tempfile
 import traceback
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import distributed
 
@@ -22,10 +24,12 @@ def run_ranks(function: Callable[..., Any], world_size: int, *args: Any) -> list
     The function lies on the top level of a module; what goes in and out is what torch.save takes.
     An exception on any rank fails the call with its traceback.
     """
-    # The server is a Python of its own, which must not find the package in the working directory.
-    os.environ["PYTHONSAFEPATH"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
+    # The server is a Python of its own, which must not find the package in the working directory.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONSAFEPATH", "1")
+        forkserver.ensure_running()
     with tempfile.TemporaryDirectory() as folder:
         processes = [
             _start(context, Path(folder), rank, world_size, function, args)
