@@ -10,6 +10,7 @@
 
 #include "bindings.h"
 #include "bindings_array.h"
+#include "decoded.h"
 #include "normalize.h"
 #include "params.h"
 #include "render.h"
@@ -113,6 +114,9 @@ void bind_render(py::module_& m) {
   PYBIND11_NUMPY_DTYPE(NoiseSource, key, counter);
   PYBIND11_NUMPY_DTYPE(SampleParams, box, color, down_scale, noise_scale, noise, cutout, turn,
                        mirror, blur, puzzled, permutation, turns);
+  PYBIND11_NUMPY_DTYPE(DecodedSource, pixels, stride, height, width, top, left, full_height,
+                       full_width, denominator);
+  m.attr("DECODED_SOURCE") = py::dtype::of<DecodedSource>();
   bind_settings(m);
   m.def("draw_params", &bind_draw_params, py::kw_only(), py::arg("settings"), py::arg("seed"),
         py::arg("epoch"), py::arg("samples"), py::arg("views"), py::arg("face"), py::arg("box"),

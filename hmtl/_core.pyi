@@ -11,6 +11,9 @@ _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float32]
 _Matrix = npt.NDArray[np.int32]
 
+DECODED_SOURCE: np.dtype[Any]
+"""Pixels that were decoded already: an address and where they lie; see csrc/decoded.h."""
+
 class DecodeError(ValueError):
     """Bad data; the message names the file and the reason."""
 
