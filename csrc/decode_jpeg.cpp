@@ -125,14 +125,6 @@ bool has_plain_planes(const Jpeg& jpeg) {
   return (h == 1 && v == 1) || (h == 2 && v == 1) || (h == 2 && v == 2);
 }
 
-// The largest denominator that leaves four decoded pixels for each output pixel; 1 for none.
-int scale_denominator(const DecodeOptions& options) {
-  for (const int denominator : {8, 4, 2}) {
-    if (options.pixels_per_output >= 4.0 * denominator) return denominator;
-  }
-  return 1;
-}
-
 int divide_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
 
 // Sets the grid of a plane whose samples are x by y pixels apart, and where the window that
@@ -248,6 +240,13 @@ void check_header(const Jpeg& jpeg, const Encoded& sample, const DecodeOptions& 
 
 }  // namespace
 
+int jpeg_denominator(const DecodeOptions& options) {
+  for (const int denominator : {8, 4, 2}) {
+    if (options.pixels_per_output >= 4.0 * denominator) return denominator;
+  }
+  return 1;
+}
+
 void decode_jpeg(const Encoded& sample, const DecodeOptions& options, Picture& picture) {
   if (sample.size < 2 || sample.bytes[0] != 0xFF || sample.bytes[1] != 0xD8) {
     fail("not a JPEG (no SOI marker)", sample.name, sample.size);
@@ -270,7 +269,7 @@ void decode_jpeg(const Encoded& sample, const DecodeOptions& options, Picture& p
   info.mem->max_memory_to_use =
       static_cast<long>(kMemoryBase + kMemoryPerPixel * picture.height * picture.width);
 
-  const int denominator = scale_denominator(options);
+  const int denominator = jpeg_denominator(options);
   const bool use_planes = options.planes && denominator == 1 && has_plain_planes(jpeg);
   if (use_planes) {
     plan_planes(options, jpeg);

@@ -46,6 +46,10 @@ Window needed_window(const DecodeOptions& options, const Plane& plane);
 // Sets where the window lies in `plane` and makes room for its samples.
 void reshape_plane(Plane& plane, const Window& window, int channels);
 
+// By how much a JPEG is scaled down while it is decoded: the largest denominator that leaves four
+// decoded pixels for each output pixel; 1 for none.
+int jpeg_denominator(const DecodeOptions& options);
+
 void decode_jpeg(const Encoded& sample, const DecodeOptions& options, Picture& picture);
 void decode_png(const Encoded& sample, const DecodeOptions& options, Picture& picture);
 void decode_array(const Encoded& sample, const DecodeOptions& options, Picture& picture);

@@ -6,22 +6,6 @@
 #include <utility>
 
 namespace hmtl {
-namespace {
-
-// Renders one row of a batch; returns the decoder's warnings.
-int render(const FileTable& files, const BatchRequest& request, int row, RenderScratch& scratch) {
-  const RenderSettings& settings = request.settings;
-  const auto views = static_cast<std::ptrdiff_t>(request.images.size());
-  const std::ptrdiff_t labels = row * views * settings.grid * settings.grid;
-  const std::ptrdiff_t image_bytes = static_cast<std::ptrdiff_t>(settings.size) * settings.size * 3;
-  const RenderTarget target = {&request.images, row * image_bytes, request.permutation + labels,
-                               request.turns + labels, request.pose + 3 * row};
-  return render_sample(files, request.extents[static_cast<std::size_t>(row)],
-                       request.params.data() + row * views, settings, scratch, target);
-}
-
-}  // namespace
-
 BatchRenderer::BatchRenderer(std::vector<std::string> paths, int threads)
     : files_(std::move(paths)),
       scratch_(static_cast<std::size_t>(std::max(threads, 0))),
@@ -31,23 +15,12 @@ BatchRenderer::~BatchRenderer() { close(); }
 
 std::uint64_t BatchRenderer::submit(BatchRequest request, bool urgent) {
   pool_.check_process();
-  const RenderSettings& settings = request.settings;
-  if (settings.size < 1 || settings.grid < 1 || settings.grid > kMaxGrid) {
-    throw std::invalid_argument("a batch needs a size of 1 or more and a grid of 1 … " +
-                                std::to_string(kMaxGrid) + ", got size " +
-                                std::to_string(settings.size) + " and grid " +
-                                std::to_string(settings.grid));
-  }
-  const std::size_t rows = request.extents.size();
-  if (request.images.empty() || request.params.size() != rows * request.images.size()) {
-    throw std::invalid_argument("a batch needs params for every row and view");
-  }
-  // A file number that is unknown is refused here, where the caller gets the error.
-  for (const Extent& extent : request.extents) files_.path(extent);
+  check_request(request, files_);
+  const int rows = count_rows(request);
   auto owned = std::make_unique<Job>();
   Job& job = *owned;
   job.request = std::move(request);
-  job.left = static_cast<int>(rows);
+  job.left = rows;
   std::uint64_t ticket;
   {
     const std::lock_guard lock(mutex_);
@@ -56,9 +29,7 @@ std::uint64_t BatchRenderer::submit(BatchRequest request, bool urgent) {
   }
   try {
     // No more than two pointers, which a std::function holds without allocating.
-    pool_.submit(
-        static_cast<int>(rows), [this, &job](int row, int thread) { render_row(job, row, thread); },
-        urgent);
+    pool_.submit(rows, [this, &job](int row, int thread) { work_off(job, row, thread); }, urgent);
   } catch (...) {
     const std::lock_guard lock(mutex_);
     jobs_.erase(ticket);
@@ -67,7 +38,7 @@ std::uint64_t BatchRenderer::submit(BatchRequest request, bool urgent) {
   return ticket;
 }
 
-void BatchRenderer::render_row(Job& job, int row, int thread) {
+void BatchRenderer::work_off(Job& job, int row, int thread) {
   bool cancelled;
   {
     const std::lock_guard lock(mutex_);
@@ -78,12 +49,11 @@ void BatchRenderer::render_row(Job& job, int row, int thread) {
   RenderScratch& scratch = scratch_[static_cast<std::size_t>(thread)];
   if (!cancelled) {
     try {
-      warnings = render(files_, job.request, row, scratch);
+      warnings = run_row(job.request, row, files_, scratch);
     } catch (const DecodeError& error) {
       reason = error.what();
     } catch (const std::exception& error) {
-      const Extent& extent = job.request.extents[static_cast<std::size_t>(row)];
-      reason = error.what() + (": " + files_.name(extent));
+      reason = error.what() + (": " + row_name(job.request, row, files_));
     }
   }
   const StageTimes times = scratch.clock.take();

@@ -1,4 +1,4 @@
-// Renders batches ahead of their use on a fixed number of threads.
+// Works batches off ahead of their use on a fixed number of threads.
 #pragma once
 
 #include <chrono>
@@ -11,24 +11,12 @@
 #include <string>
 #include <vector>
 
-#include "render.h"
+#include "requests.h"
 #include "thread_pool.h"
 
 namespace hmtl {
 
-// A batch to render. The pointers are the caller's memory. It must stay valid until the batch has
-// been waited for or, if it was cancelled, until its ticket is among those released.
-struct BatchRequest {
-  std::vector<Extent> extents;       // N
-  std::vector<SampleParams> params;  // N × V
-  RenderSettings settings;
-  std::vector<std::uint8_t*> images;    // V, each N × size × size × 3
-  std::int64_t* permutation = nullptr;  // N × V × grid²
-  std::int64_t* turns = nullptr;        // N × V × grid²
-  float* pose = nullptr;                // N × 3
-};
-
-// A row that could not be rendered, and why. Its pixels are unspecified.
+// A row whose work failed, and why. What it was to fill is unspecified.
 struct BadRow {
   int row;
   std::string reason;
@@ -40,7 +28,7 @@ struct BatchResult {
   StageTimes times{};       // of all threads together
 };
 
-// What is rendered depends on the requests alone, never on the number of threads. Any thread may
+// What comes out depends on the requests alone, never on the number of threads. Any thread may
 // call anything, at any time. In a forked child only `cancel`, `take_released` and `close` may be
 // called, which do nothing there; the renderer has to be forgotten rather than destroyed.
 class BatchRenderer {
@@ -49,10 +37,14 @@ class BatchRenderer {
   ~BatchRenderer();
 
   bool in_forked_child() const { return pool_.in_forked_child(); }
+  // Throws std::runtime_error there.
+  void check_process() const { pool_.check_process(); }
 
   // Queues a batch and returns its ticket; nothing is queued if it throws, as it does for
   // a size or grid that cannot be (std::invalid_argument). Batches are worked off in the order they
-  // come, those that are `urgent` before the others.
+  // come, those that are `urgent` before the others. The memory that the request points to must
+  // stay valid until the batch has been waited for or, if it was cancelled, until its ticket is
+  // among those released.
   std::uint64_t submit(BatchRequest request, bool urgent = false);
 
   // Blocks until the batch is done or the time is over; then there is no result. A result is handed
@@ -79,7 +71,7 @@ class BatchRenderer {
     bool cancelled = false;
   };
 
-  void render_row(Job& job, int row, int thread);
+  void work_off(Job& job, int row, int thread);
   void release(std::uint64_t ticket);
 
   FileTable files_;

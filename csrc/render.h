@@ -1,10 +1,12 @@
-// One sample from encoded bytes to pixels and labels: the only file that knows the stages' order.
+// One sample from encoded bytes, or from pixels that were decoded already, to the network's pixels
+// and labels: the only file that knows the stages' order.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "decode.h"
+#include "decoded.h"
 #include "extent.h"
 #include "filter.h"
 #include "params.h"
@@ -41,10 +43,28 @@ struct RenderScratch {
   StageClock clock;
 };
 
+// A sample is turned once, for all its views, and has one pose: throws std::invalid_argument unless
+// their params agree.
+void check_views(const SampleParams* params, std::size_t views);
+
+// What all `views` of a sample need of its picture.
+DecodeOptions decode_options(const SampleParams* params, std::size_t views,
+                             const RenderSettings& settings);
+
+// Reads a sample and decodes what its views need into `scratch.picture`. Throws DecodeError.
+void decode_sample(const FileTable& files, const Extent& extent, const DecodeOptions& options,
+                   RenderScratch& scratch);
+
 // Renders all views of a sample; `params` holds one entry per view. Returns the number of decoder
 // warnings. Throws DecodeError.
 int render_sample(const FileTable& files, const Extent& extent, const SampleParams* params,
                   const RenderSettings& settings, RenderScratch& scratch,
                   const RenderTarget& target);
+
+// The same from pixels on the host. Throws std::invalid_argument for a source that cannot be,
+// std::logic_error for one that does not hold all that the views need.
+void render_decoded(const DecodedSource& source, const SampleParams* params,
+                    const RenderSettings& settings, RenderScratch& scratch,
+                    const RenderTarget& target);
 
 }  // namespace hmtl

@@ -82,6 +82,58 @@ class BatchRenderer:
 
         What is urgent is rendered before all that was queued earlier.
         """
+    def submit_decoded(
+        self,
+        *,
+        sources: npt.NDArray[Any],
+        params: npt.NDArray[Any],
+        images: Sequence[_Pixels],
+        permutation: _Ints,
+        turns: _Ints,
+        pose: _Floats,
+        settings: RenderSettings,
+        pixels: object,
+        urgent: bool = False,
+    ) -> int:
+        """Do the same from pictures in memory: DECODED_SOURCE (N,), in what `pixels` keeps alive.
+
+        Rows whose source has no height are left alone.
+        """
+    def submit_decoding(
+        self,
+        *,
+        extent: npt.NDArray[Any],
+        params: npt.NDArray[Any],
+        slots: _Ints,
+        pixels: _Pixels,
+        sources: npt.NDArray[Any],
+        settings: RenderSettings,
+        urgent: bool = False,
+    ) -> int:
+        """Queue the decoding of what the views of samples need, to RGB, into slots of one array.
+
+        `slots` (N + 1,) are the offsets where the slots begin in `pixels` (bytes,) and the last one
+        ends; `slot_bytes` says how much they need. Fills `sources` (N,), DECODED_SOURCE, without
+        height where a row is bad.
+        """
+    def submit_reading(
+        self,
+        *,
+        extent: npt.NDArray[Any],
+        params: npt.NDArray[Any],
+        slots: _Ints,
+        encoded: _Pixels,
+        plain: npt.NDArray[np.bool_],
+        settings: RenderSettings,
+        urgent: bool = False,
+    ) -> int:
+        """Queue the reading of samples into slots of one array, for another decoder.
+
+        Fills `plain` (N,): which rows are whole, usual JPEGs that this core would not scale down
+        while it decodes them, and that fit into their slots. What others hold is unspecified.
+        """
+    def check_process(self) -> None:
+        """Raise RuntimeError in a forked child, where there are no threads."""
     def wait(self, ticket: int) -> tuple[list[tuple[int, str]], int, dict[str, float]]:
         """Return ([(row, reason)], decoder warnings, {stage: seconds of all threads}).
 
@@ -91,6 +143,11 @@ class BatchRenderer:
     def cancel(self, ticket: int) -> None:
         """Give a batch up, without waiting; an unknown ticket is no error."""
     def close(self) -> None: ...
+
+def slot_bytes(
+    *, extent: npt.NDArray[Any], params: npt.NDArray[Any], settings: RenderSettings
+) -> _Ints:
+    """Return (N,) bytes that hold what the views of samples need, whatever their files hold."""
 
 def draw_params(
     *,

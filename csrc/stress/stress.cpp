@@ -41,23 +41,25 @@ struct Batch {
 
   BatchRequest request(const Samples& samples) {
     const std::size_t count = rows.size();
-    BatchRequest request;
-    request.settings = samples.settings;
+    RenderRequest request;
+    request.samples.settings = samples.settings;
+    request.samples.views = kViews;
     for (auto& view : images) {
       view.assign(count * kImageBytes, 0xEE);
-      request.images.push_back(view.data());
+      request.target.images.push_back(view.data());
     }
     permutation.assign(count * kLabels, -1);
     turns.assign(count * kLabels, -1);
     for (const int row : rows) {
       const Sample& sample = samples.all[static_cast<std::size_t>(row)];
-      request.extents.push_back(sample.extent);
-      request.params.insert(request.params.end(), sample.params, sample.params + kViews);
+      request.samples.extents.push_back(sample.extent);
+      std::vector<SampleParams>& params = request.samples.params;
+      params.insert(params.end(), sample.params, sample.params + kViews);
       pose.insert(pose.end(), sample.pose, sample.pose + 3);
     }
-    request.permutation = permutation.data();
-    request.turns = turns.data();
-    request.pose = pose.data();
+    request.target.permutation = permutation.data();
+    request.target.turns = turns.data();
+    request.target.pose = pose.data();
     return request;
   }
 
