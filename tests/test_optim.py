@@ -227,6 +227,20 @@ def test_adabelief_finds_the_minimum_of_a_parabola():
     assert loss.item() < 1e-3
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_closure_may_take_gradients_and_its_loss_is_returned(name):
+    param = nn.Parameter(torch.tensor([5.0, -3.0]))
+    optimizer = build_optimizer(name, [param], lr=0.1, weight_decay=0.0)
+
+    def closure():
+        loss = param.square().sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 34.0
+    assert (param.abs() < torch.tensor([5.0, 3.0])).all()
+
+
 @pytest.mark.gpu
 def test_adabelief_is_captured_in_a_cuda_graph_and_waits_for_nothing():
     params = [nn.Parameter(param.detach().cuda()) for param in random_params()]

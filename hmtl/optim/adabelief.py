@@ -1,19 +1,20 @@
 """AdaBelief, whose update can be left out on the device."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from hmtl.optim.groups import GroupOptimizer
 
 DEFAULT_EPS = 1e-14
 
 PACK_ELEMENTS = 1 << 18
 
 
-class AdaBelief(Optimizer):
+class AdaBelief(GroupOptimizer):
     """Adam whose second moment is that of the gradient's deviation from its running mean.
 
     Zhuang et al., "AdaBelief optimizer", 2020, with decoupled weight decay; `rectify` replaces the
@@ -55,24 +56,6 @@ class AdaBelief(Optimizer):
         super().load_state_dict(state_dict)
         for group in self.param_groups:
             group["step"] = group["step"].to(group["params"][0].device)
-
-    @torch.no_grad()
-    def step(
-        self, closure: Callable[[], Any] | None = None, *, enabled: Tensor | None = None
-    ) -> Any:
-        """Update the parameters that have gradients; where `enabled` () is False, change nothing.
-
-        `enabled` is a bool tensor on the parameters' device, such as "all gradients are finite".
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            if params:
-                self._update(group, params, enabled)
-        return loss
 
     def _update(self, group: dict[str, Any], params: list[Tensor], enabled: Tensor | None) -> None:
         for param in params:

@@ -1,17 +1,18 @@
 """LARS: momentum whose step in each tensor is a fixed part of that tensor's own length."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from hmtl.optim.groups import GroupOptimizer
 
 # Keeps the ratio finite where a tensor and its gradient are 0; of timm and apex.
 EPS = 1e-8
 
 
-class LARS(Optimizer):
+class LARS(GroupOptimizer):
     """Momentum SGD with layer-wise rates.
 
     You, Gitman and Ginsburg, "Large batch training of convolutional networks", 2017: the gradient
@@ -53,24 +54,6 @@ class LARS(Optimizer):
             "trust": trust,
         }
         super().__init__([part for part in parts if part["params"]], defaults)
-
-    @torch.no_grad()
-    def step(
-        self, closure: Callable[[], Any] | None = None, *, enabled: Tensor | None = None
-    ) -> Any:
-        """Update the parameters that have gradients; where `enabled` () is False, change nothing.
-
-        `enabled` is a bool tensor on the parameters' device.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            if params:
-                self._update(group, params, enabled)
-        return loss
 
     def _update(self, group: dict[str, Any], params: list[Tensor], enabled: Tensor | None) -> None:
         for param in params:
