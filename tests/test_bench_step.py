@@ -10,38 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from fixtures_data import write_300w_lp
+from runs import SMALL, configured
 
 from hmtl.bench.step import bench_step
 from hmtl.cli.main import run
 from hmtl.data import Dataset, open_dataset
 from hmtl.meter import LossMeter
-from hmtl.preset import load_preset
 from hmtl.progress import Reporter
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-pytestmark = pytest.mark.usefixtures("user_cache")
+pytestmark = pytest.mark.usefixtures("user_cache", "one_thread")
 
-TINY = {
-    "model.backbone": "resnet18",
-    "data.size": 32,
+TINY = SMALL | {
     "data.prefetch": 1,
-    "train.batch_size": 4,
     "train.log_steps": 2,
     "train.optimizer": "sgd",
 }
-CONFIG = load_preset("table2/hmtl-puzzle2-aug1").config.updated(TINY)
+CONFIG = configured("table2/hmtl-puzzle2-aug1", TINY, {})
 SIDES = ["real", "cached", "cached again", "bare"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from fixtures_data import write_300w_lp
 from hdf5_trees import write_xgaze
 from trees import write_csv
@@ -302,18 +301,14 @@ def test_training_takes_a_split_and_validation_its_default(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_a_run_trains_is_evaluated_and_is_not_overwritten(
     data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
     arguments = ["train", "table2/sl-aug1", *SMALL, "--set", "train.epochs=1"]
     arguments += ["--data", str(data_root), "--val", str(data_root), "--out", str(out)]
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        assert run(arguments) == 0
-    finally:
-        torch.set_num_threads(before)
+    assert run(arguments) == 0
     assert "finished at step 2" in capsys.readouterr().out
     assert run(["eval", str(out), "--data", str(data_root)]) == 0
     capsys.readouterr()

@@ -1,12 +1,11 @@
 """`train.compile`: the same run, through torch.compile."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from fixtures_data import write_300w_lp
-from rich.console import Console
+from runs import SMALL, configured, quiet
 
 from hmtl import checkpoint, engine
 from hmtl.assemble import load_network
@@ -15,16 +14,11 @@ from hmtl.data import open_dataset
 from hmtl.errors import ConfigError
 from hmtl.evaluate import evaluate
 from hmtl.objectives.build import build_objective
-from hmtl.preset import load_preset
-from hmtl.progress import Reporter
 from hmtl.runlog import read_log
 
 CPU = torch.device("cpu")
-TINY = {
-    "model.backbone": "resnet18",
+TINY = SMALL | {
     "model.dropout": 0.0,
-    "data.size": 32,
-    "train.batch_size": 4,
     "train.epochs": 1,
     "train.log_steps": 1,
     "train.milestones": [],
@@ -33,16 +27,11 @@ TINY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny(preset: str, *, compiled: bool) -> Config:
-    return load_preset(preset).config.updated(TINY | {"train.compile": compiled})
+    return configured(preset, TINY, {"train.compile": compiled})
 
 
 @pytest.mark.parametrize("preset", ["table2/hmtl-puzzle2-aug1", "pretrain/barlow"])
@@ -71,7 +60,7 @@ def test_a_compiled_network_trains_as_the_plain_one(tmp_path: Path) -> None:
             data=data,
             out=out,
             validation=[data],
-            reporter=Reporter(Console(quiet=True)),
+            reporter=quiet(),
         )
     plain, compiled = (read_log(run / "log.jsonl") for run in runs.values())
     for one, two in zip(plain, compiled, strict=True):

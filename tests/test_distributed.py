@@ -1,12 +1,12 @@
 """Several processes train together: what they reduce, and the gradients that come of it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from fixtures_data import write_300w_lp
 from ranks import run_ranks
+from runs import SMALL, configured
 from torch import Tensor, nn
 
 from hmtl import distributed
@@ -24,10 +24,8 @@ from hmtl.probe import probe
 
 CPU = torch.device("cpu")
 # Two branches beside the pose, so that every sum of the loss is reduced.
-TINY = {
-    "model.backbone": "resnet18",
+TINY = SMALL | {
     "model.dropout": 0.0,
-    "data.size": 32,
     "train.batch_size": 8,
     "pretext.grid": 2,
     "pretext.branch_point": 1,
@@ -36,13 +34,8 @@ TINY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Add in the order in which the ranks do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+# Sums are added up in the order in which the ranks do it.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +44,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny(**changes: object) -> Config:
-    dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    return load_preset("table2/hmtl-puzzle-rotation2-aug1").config.updated(TINY | dotted)
+    return configured("table2/hmtl-puzzle-rotation2-aug1", TINY, changes)
 
 
 def freeze_normalisation(module: nn.Module) -> None:

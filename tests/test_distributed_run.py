@@ -13,6 +13,7 @@ import torch
 from fixtures_data import write_300w_lp
 from ranks import run_ranks
 from rich.console import Console
+from runs import SMALL, configured, interrupting, quiet
 
 from hmtl import checkpoint, distributed, engine
 from hmtl.assemble import build_model, load_network, training_loader
@@ -20,15 +21,12 @@ from hmtl.config import Config
 from hmtl.data import open_dataset
 from hmtl.errors import ConfigError, ToldElsewhereError
 from hmtl.evaluate import evaluate, predict
-from hmtl.preset import load_preset
 from hmtl.progress import Reporter
 from hmtl.run_checkpoints import LAST
 from hmtl.runlog import read_log
 
 CPU = torch.device("cpu")
-TINY = {
-    "model.backbone": "resnet18",
-    "data.size": 32,
+TINY = SMALL | {
     "train.batch_size": 6,
     "train.epochs": 2,
     "train.log_steps": 1,
@@ -50,21 +48,7 @@ def validation_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny(**changes: object) -> Config:
-    dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    return load_preset("table2/hmtl-puzzle2-aug1").config.updated(TINY | dotted)
-
-
-class Interrupting(Reporter):
-    """Raises after a step, as a fault in the middle of a run would."""
-
-    def __init__(self, at: int | None) -> None:
-        super().__init__(Console(quiet=True))
-        self._at = at
-
-    def step(self, step: int, epoch: int) -> None:
-        super().step(step, epoch)
-        if step == self._at:
-            raise KeyboardInterrupt
+    return configured("table2/hmtl-puzzle2-aug1", TINY, changes)
 
 
 def indices(config: Config, root: Path) -> list[list[int]]:
@@ -124,7 +108,7 @@ def training(
     interrupt_at: int | None = None,
 ) -> int:
     """Train, and return the steps done; an interrupted run leaves them at -1."""
-    reporter = Interrupting(interrupt_at)
+    reporter = interrupting(interrupt_at)
     try:
         outcome = engine.train(
             config,
@@ -198,9 +182,7 @@ def stopped(config: Config, root: Path, out: Path) -> tuple[int, str, int]:
     """Train until a signal that rank 1 alone is sent; return step, signal, and the step saved."""
     if distributed.rank() == 1:
         threading.Thread(target=_signal_after_two_steps, args=(out,), daemon=True).start()
-    outcome = engine.train(
-        config, data=open_dataset(root), out=out, reporter=Reporter(Console(quiet=True))
-    )
+    outcome = engine.train(config, data=open_dataset(root), out=out, reporter=quiet())
     # Read at once: where a rank comes back, the checkpoint must be there.
     return outcome.step, outcome.stopped_by, checkpoint.load(out / LAST)["step"]
 

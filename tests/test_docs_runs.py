@@ -7,23 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from fixtures_data import write_300w_lp
-from rich.console import Console
+from runs import SMALL, configured, quiet
 
 from hmtl import engine
 from hmtl.cli import main, training
 from hmtl.data import Dataset, open_dataset
 from hmtl.preset import load_preset
-from hmtl.progress import Reporter
 from hmtl.runlog import read_log
 from hmtl.synth import render_dataset
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "runs.md").read_text(encoding="utf-8")
-TINY = {
-    "model.backbone": "resnet18",
-    "data.size": 32,
-    "train.batch_size": 4,
+TINY = SMALL | {
     "train.epochs": 1,
     "train.log_steps": 1,
     "train.milestones": [],
@@ -60,8 +57,6 @@ def documented(event: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The logs of a run of each objective."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs")
     heads = open_dataset(write_300w_lp(folder / "a", count=8, subjects=2, size=48, seed=1))
     render_dataset(
@@ -78,16 +73,15 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     for number, (preset, changes, (data, validation)) in enumerate(cases):
         run = folder / f"run{number}"
         engine.train(
-            load_preset(preset).config.updated(TINY | changes),
+            configured(preset, TINY, changes),
             data=data.subset(np.arange(min(len(data), 8))),
             validation=[validation],
             out=run,
-            reporter=Reporter(Console(quiet=True)),
+            reporter=quiet(),
         )
         logs += read_log(run / "log.jsonl")
         kept = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
         assert kept <= set(table(section("The folder of a run")))
-    torch.set_num_threads(before)
     return logs
 
 

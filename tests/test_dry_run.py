@@ -1,31 +1,26 @@
 """`--dry-run`: the network part by part, the data, and the time a run would take."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from fixtures_data import write_300w_lp, write_labels
+from runs import SMALL, configured
 
 from hmtl.bench import plan
 from hmtl.bench.plan import measure_time, network_parts
 from hmtl.cli.main import run
 from hmtl.config import Config
 from hmtl.data import open_dataset
-from hmtl.preset import load_preset
 
-TINY = {"model.backbone": "resnet18", "data.size": 32, "train.batch_size": 4}
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Measure for an instant, on one thread."""
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure for an instant."""
     monkeypatch.setattr(plan, "_TIMED_S", 0.2)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +32,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny(preset: str, **changes: object) -> Config:
-    return load_preset(preset).config.updated(TINY | changes)
+    return configured(preset, SMALL, changes)
 
 
 def settings() -> list[str]:
-    return [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
+    return [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
 
 
 def test_the_parts_of_a_network_are_those_of_its_stages_and_heads() -> None:

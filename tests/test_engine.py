@@ -1,7 +1,6 @@
 """Training runs: what they leave behind, how they stop and go on."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import torch
 from fixtures_data import write_300w_lp, write_labels
 from rich.console import Console
+from runs import SMALL, configured, interrupting, quiet, same, weights
 
 from hmtl import checkpoint, engine, pose
 from hmtl.assemble import (
@@ -23,18 +23,14 @@ from hmtl.config import Config
 from hmtl.data import Dataset, open_dataset
 from hmtl.errors import ConfigError, RunError
 from hmtl.evaluate import evaluate, predict, pretext_accuracy
-from hmtl.preset import load_preset, read_config
+from hmtl.preset import read_config
 from hmtl.progress import Reporter
 from hmtl.runlog import read_log
 from hmtl.synth import render_dataset
 
 CPU = torch.device("cpu")
-# Small enough to train in a second on one core.
-TINY = {
-    "model.backbone": "resnet18",
-    "data.size": 32,
+TINY = SMALL | {
     "data.convention": "euler",
-    "train.batch_size": 4,
     "train.epochs": 2,
     "train.log_steps": 2,
     "train.deterministic": True,
@@ -44,13 +40,7 @@ TINY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Keep torch's threads from waiting for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -74,47 +64,16 @@ def validation(validation_root: Path) -> Dataset:
 
 
 def tiny(preset: str = "table2/hmtl-puzzle2-aug1", **changes: object) -> Config:
-    dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    return load_preset(preset).config.updated(TINY | dotted)
-
-
-def quiet() -> Reporter:
-    return Reporter(Console(quiet=True))
+    return configured(preset, TINY, changes)
 
 
 @pytest.fixture(scope="module")
 def run(data: Dataset, validation: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two epochs of three steps."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("run")
     outcome = engine.train(tiny(), data=data, out=out, validation=[validation], reporter=quiet())
-    torch.set_num_threads(before)
     assert (outcome.step, outcome.epoch, outcome.stopped_by) == (6, 2, "")
     return out
-
-
-class Interrupting(Reporter):
-    """Raises after a step, as a fault in the middle of a run would."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__(Console(quiet=True))
-        self._at = at
-
-    def step(self, step: int, epoch: int) -> None:
-        super().step(step, epoch)
-        if step == self._at:
-            raise KeyboardInterrupt
-
-
-def final_weights(run: Path) -> dict[str, torch.Tensor]:
-    return dict(checkpoint.load_weights(run / "weights.safetensors").tensors)
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(
-        torch.equal(first[name], second[name]) for name in first
-    )
 
 
 def test_a_run_leaves_the_files_that_others_read(run: Path) -> None:
@@ -258,7 +217,7 @@ def test_a_broken_run_goes_on_in_mid_epoch_to_the_same_weights(
     settings = tiny(train__checkpoint_steps=4)
     with pytest.raises(KeyboardInterrupt):
         engine.train(
-            settings, data=data, out=tmp_path, validation=[validation], reporter=Interrupting(5)
+            settings, data=data, out=tmp_path, validation=[validation], reporter=interrupting(5)
         )
     # Step 4 is in the middle of the second epoch; step 5 is done twice.
     assert checkpoint.load(tmp_path / "checkpoints" / "last.pt")["step"] == 4
@@ -271,7 +230,7 @@ def test_a_broken_run_goes_on_in_mid_epoch_to_the_same_weights(
         reporter=quiet(),
     )
     assert outcome.step == 6
-    assert same(final_weights(run), final_weights(tmp_path))
+    assert same(weights(run), weights(tmp_path))
     starts = [entry for entry in read_log(tmp_path / "log.jsonl") if entry["event"] == "start"]
     assert [entry["step"] for entry in starts] == [0, 4]
 
@@ -281,7 +240,7 @@ def test_a_run_broken_between_the_last_step_and_the_evaluation_evaluates(
     run: Path, data: Dataset, validation: Dataset, tmp_path: Path
 ) -> None:
     settings = tiny(train__checkpoint_steps=3)
-    reporter = Interrupting(4)
+    reporter = interrupting(4)
     with pytest.raises(KeyboardInterrupt):
         engine.train(settings, data=data, out=tmp_path, validation=[validation], reporter=reporter)
     path = tmp_path / "checkpoints" / "last.pt"
@@ -293,7 +252,7 @@ def test_a_run_broken_between_the_last_step_and_the_evaluation_evaluates(
     engine.train(
         settings, data=data, out=tmp_path, validation=[validation], resume=True, reporter=quiet()
     )
-    assert same(final_weights(run), final_weights(tmp_path))
+    assert same(weights(run), weights(tmp_path))
     events = [(e["event"], e["step"]) for e in read_log(tmp_path / "log.jsonl")]
     assert events.count(("eval", 3)) == 2
     assert events.count(("epoch", 3)) == 1
@@ -378,7 +337,7 @@ def test_resuming_with_another_batch_size_begins_the_epoch_anew(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         engine.train(
-            tiny(train__checkpoint_steps=4), data=data, out=tmp_path, reporter=Interrupting(5)
+            tiny(train__checkpoint_steps=4), data=data, out=tmp_path, reporter=interrupting(5)
         )
     outcome = engine.train(
         tiny(train__batch_size=6),
@@ -422,7 +381,7 @@ def test_other_weightings_train(data: Dataset, tmp_path: Path, weighting: str) -
 
 
 def test_initial_weights_come_from_a_file(run: Path, tmp_path: Path) -> None:
-    trained = final_weights(run)
+    trained = weights(run)
     torch.save({"state_dict": trained}, tmp_path / "backbone.pth")
     for path in (run / "weights.safetensors", tmp_path / "backbone.pth"):
         config = tiny("table2/sl-aug1", model__init=str(path))

@@ -5,14 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from fixtures_data import write_300w_lp
-from rich.console import Console
+from runs import Watching, configured, quiet
 
 from hmtl import checkpoint, engine
 from hmtl.assemble import build_model
 from hmtl.config import Config
 from hmtl.data import Dataset, Loader, open_dataset
-from hmtl.preset import load_preset
-from hmtl.progress import Reporter
 from hmtl.runlog import read_log
 
 pytestmark = pytest.mark.gpu
@@ -26,28 +24,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def settings(preset: str = "table2/hmtl-puzzle3-aug2", **changes: object) -> Config:
     """Return a preset at 224 px, a few steps long."""
-    dotted = {key.replace("__", "."): value for key, value in changes.items()}
     short = {"train.batch_size": 16, "train.epochs": 1, "train.device": "cuda"}
-    return load_preset(preset).config.updated(short | dotted)
-
-
-class AfterStep(Reporter):
-    """Says nothing, and calls `hook` with the step after every update."""
-
-    def __init__(self, hook: object = None) -> None:
-        super().__init__(Console(quiet=True))
-        self._hook = hook
-
-    def step(self, step: int, epoch: int) -> None:
-        super().step(step, epoch)
-        if callable(self._hook):
-            self._hook(step)
+    return configured(preset, short, changes)
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16", "off"])
 def test_a_resnet50_trains_in_every_precision(data: Dataset, tmp_path: Path, amp: str) -> None:
     config = settings(train__amp=amp, train__log_steps=1)
-    engine.train(config, data=data, out=tmp_path, reporter=AfterStep())
+    engine.train(config, data=data, out=tmp_path, reporter=quiet())
     losses = [e["loss"] for e in read_log(tmp_path / "log.jsonl") if e["event"] == "step"]
     assert len(losses) == 3
     trained = checkpoint.load_weights(tmp_path / "weights.safetensors").tensors
@@ -107,7 +91,7 @@ def steps_without_waiting(config: Config, data: Dataset, out: Path) -> int:
         torch.cuda.set_sync_debug_mode("error" if step in (3, 4) else "default")
 
     try:
-        outcome = engine.train(config, data=data, out=out, reporter=AfterStep(forbid_waiting))
+        outcome = engine.train(config, data=data, out=out, reporter=Watching(forbid_waiting))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     return outcome.step
@@ -126,10 +110,10 @@ def test_a_broken_run_goes_on_to_the_same_weights(data: Dataset, tmp_path: Path)
         if step == 3:
             raise KeyboardInterrupt
 
-    engine.train(config, data=data, out=tmp_path / "whole", reporter=AfterStep())
+    engine.train(config, data=data, out=tmp_path / "whole", reporter=quiet())
     with pytest.raises(KeyboardInterrupt):
-        engine.train(config, data=data, out=tmp_path / "broken", reporter=AfterStep(interrupt))
-    engine.train(config, data=data, out=tmp_path / "broken", resume=True, reporter=AfterStep())
+        engine.train(config, data=data, out=tmp_path / "broken", reporter=Watching(interrupt))
+    engine.train(config, data=data, out=tmp_path / "broken", resume=True, reporter=quiet())
     whole, broken = (
         checkpoint.load_weights(tmp_path / name / "weights.safetensors").tensors
         for name in ("whole", "broken")

@@ -14,20 +14,18 @@ from typing import Any
 import pytest
 import torch
 from fixtures_data import write_300w_lp
+from runs import SMALL, same, weights
 
 from hmtl import checkpoint
 from hmtl.errors import RunError
 from hmtl.runlog import locked
 
 EPOCHS, STEPS_PER_EPOCH = 4, 3
-SETTINGS = {
-    "model.backbone": "resnet18",
-    "data.size": 32,
+SETTINGS = SMALL | {
     "pretext.grid": 2,
     "pretext.branch_point": 1,
     "train.optimizer": "sgd",
     "train.lr": 1e-4,
-    "train.batch_size": 4,
     "train.epochs": EPOCHS,
     "train.log_steps": 1,
     "train.checkpoint_steps": 2,
@@ -81,7 +79,7 @@ class Run:
         return steps[-1]
 
     def weights(self, name: str = "weights.safetensors") -> dict[str, torch.Tensor]:
-        return dict(checkpoint.load_weights(self.out / name).tensors)
+        return weights(self.out, name)
 
     def names(self) -> set[str]:
         return {path.relative_to(self.out).as_posix() for path in self.out.rglob("*")}
@@ -102,12 +100,6 @@ def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> str:
     process.send_signal(number)
     said, _ = process.communicate(timeout=PATIENCE_S)
     return said
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(
-        torch.equal(first[name], second[name]) for name in first
-    )
 
 
 @pytest.fixture(scope="module")

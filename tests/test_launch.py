@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fixtures_data import write_300w_lp
+from runs import SMALL
 
 from hmtl import checkpoint
 from hmtl.run_checkpoints import LAST
@@ -19,10 +20,7 @@ from hmtl.runlog import Entry, read_log
 pytestmark = pytest.mark.slow
 
 PYTHON = [sys.executable, "-P", "-m"]
-TINY = {
-    "model.backbone": "resnet18",
-    "data.size": 32,
-    "train.batch_size": 4,
+TINY = SMALL | {
     "train.epochs": 1,
     "train.log_steps": 1,
     "train.milestones": [1],

@@ -1,13 +1,12 @@
 """Pre-training runs: what they learn from, what they log, and what starts from them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fixtures_data import write_300w_lp
-from rich.console import Console
+from runs import SMALL, configured, interrupting, quiet, same, weights
 from torch import nn
 from torchvision.models import resnet18
 
@@ -20,17 +19,13 @@ from hmtl.data.people import people_to_hold_out, split_off
 from hmtl.errors import ConfigError, DataError
 from hmtl.evaluate import evaluate
 from hmtl.objectives.build import build_objective
-from hmtl.preset import load_preset, preset_names, read_config
-from hmtl.progress import Reporter
+from hmtl.preset import preset_names, read_config
 from hmtl.redundancy import barlow_twins, lower_bound
 from hmtl.runlog import read_log
 
 CPU = torch.device("cpu")
-TINY = {
-    "model.backbone": "resnet18",
-    "data.size": 32,
+TINY = SMALL | {
     "data.num_threads": 1,
-    "train.batch_size": 4,
     "train.epochs": 2,
     "train.log_steps": 2,
     "train.deterministic": True,
@@ -40,12 +35,7 @@ TINY = {
 SETTINGS = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}".lower())]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +49,7 @@ def faces(root: Path) -> Dataset:
 
 
 def tiny(preset: str = "pretrain/barlow", **changes: object) -> Config:
-    dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    return load_preset(preset).config.updated(TINY | dotted)
-
-
-def quiet() -> Reporter:
-    return Reporter(Console(quiet=True))
+    return configured(preset, TINY, changes)
 
 
 @pytest.fixture(scope="module", params=["pretrain/barlow", "pretrain/puzzle2"])
@@ -72,12 +57,9 @@ def pretrained(
     request: pytest.FixtureRequest, faces: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A finished run of two epochs of three steps, which held out one of five people."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("pretrained")
     learnt, held_out = split_off(faces, people_to_hold_out(faces))
     engine.train(tiny(request.param), data=learnt, out=out, validation=[held_out], reporter=quiet())
-    torch.set_num_threads(before)
     return out
 
 
@@ -192,31 +174,17 @@ def test_the_command_holds_people_out_and_resumes(
 def test_an_interrupted_pretraining_goes_on_to_the_same_weights(
     faces: Dataset, pretrained: Path, tmp_path: Path
 ) -> None:
-    class Interrupting(Reporter):
-        def step(self, step: int, epoch: int) -> None:
-            super().step(step, epoch)
-            if step == 5:
-                raise KeyboardInterrupt
-
     config = read_config(pretrained / "config.toml")
     learnt, held_out = split_off(faces, people_to_hold_out(faces))
     config = config.updated({"train.checkpoint_steps": 4})
     with pytest.raises(KeyboardInterrupt):
         engine.train(
-            config,
-            data=learnt,
-            out=tmp_path,
-            validation=[held_out],
-            reporter=Interrupting(Console(quiet=True)),
+            config, data=learnt, out=tmp_path, validation=[held_out], reporter=interrupting(5)
         )
     engine.train(
         config, data=learnt, out=tmp_path, validation=[held_out], resume=True, reporter=quiet()
     )
-    first, second = (
-        checkpoint.load_weights(run / "weights.safetensors").tensors
-        for run in (pretrained, tmp_path)
-    )
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert same(weights(tmp_path), weights(pretrained))
     starts = [e["step"] for e in read_log(tmp_path / "log.jsonl") if e["event"] == "start"]
     assert starts == [0, 4]
 

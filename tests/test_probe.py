@@ -1,6 +1,5 @@
 """Regressions from frozen features, against SciPy and plain NumPy."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +20,7 @@ from hmtl.probe import choose_ridge, extract_features, fit_ridge, nearest_mean, 
 SETTINGS = {"data.size": 32, "train.batch_size": 4, "data.num_threads": 1}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

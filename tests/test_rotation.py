@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures_data import write_300w_lp
-from rich.console import Console
+from runs import quiet
 from scipy.spatial.transform import Rotation
 
 from hmtl import engine, pose
@@ -19,7 +19,6 @@ from hmtl.models.heads import SixdHead
 from hmtl.models.multi_task import Outputs
 from hmtl.models.rotation import geodesic, matrix_of_pose, matrix_of_six, pose_of_matrix
 from hmtl.preset import load_preset
-from hmtl.progress import Reporter
 from hmtl.runlog import read_log
 from hmtl.synth import render_dataset
 
@@ -160,7 +159,7 @@ def test_rotations_are_not_learnt_from_directions(tmp_path: Path) -> None:
                 config.updated({"data.convention": convention}),
                 data=open_dataset(root, split="fit"),
                 out=tmp_path / f"run{convention}",
-                reporter=Reporter(Console(quiet=True)),
+                reporter=quiet(),
             )
 
 
@@ -184,7 +183,7 @@ def test_a_run_with_rotations_learns_and_is_evaluated(tmp_path: Path) -> None:
         }
     )
     data, out = open_dataset(root), tmp_path / "run"
-    engine.train(config, data=data, out=out, reporter=Reporter(Console(quiet=True)))
+    engine.train(config, data=data, out=out, reporter=quiet())
     losses = [entry["pose"] for entry in read_log(out / "log.jsonl") if entry["event"] == "step"]
     assert losses[-1] < 0.5 * losses[0]
     network, learnt = load_network(out, torch.device("cpu"))

@@ -1,7 +1,7 @@
 """Updates that are not finite: skipped without a trace, counted, and the end of a run if many."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from fixtures_data import write_300w_lp
 from ranks import run_ranks
-from rich.console import Console
+from runs import SMALL, Watching, configured
 
 from hmtl import checkpoint, distributed
 from hmtl.config import Config
@@ -20,8 +20,6 @@ from hmtl.objectives.build import build_objective
 from hmtl.objectives.pose import PoseObjective
 from hmtl.optim.build import build_optimizer
 from hmtl.optim.finite import finite
-from hmtl.preset import load_preset
-from hmtl.progress import Reporter
 from hmtl.runlog import RunLog, read_log
 from hmtl.trainer import Trainer
 
@@ -29,12 +27,7 @@ CPU = torch.device("cpu")
 FACTS = {"data": {"samples": 20, "out_of_range": 0}, "device": "cpu", "threads": 1}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -44,29 +37,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def tiny(**changes: object) -> Config:
-    settings = {
-        "model.backbone": "resnet18",
-        "data.size": 32,
+    settings = SMALL | {
         "data.convention": "euler",
-        "train.batch_size": 4,
         "train.epochs": 1,
         "train.log_steps": 5,
         "pretext.grid": 2,
     }
-    dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    return load_preset("table2/hmtl-puzzle2-aug1").config.updated(settings | dotted)
-
-
-class Watching(Reporter):
-    """Calls a function after every step."""
-
-    def __init__(self, after: Callable[[int], None]) -> None:
-        super().__init__(Console(quiet=True))
-        self._after = after
-
-    def step(self, step: int, epoch: int) -> None:
-        super().step(step, epoch)
-        self._after(step)
+    return configured("table2/hmtl-puzzle2-aug1", settings, changes)
 
 
 class BadForward:

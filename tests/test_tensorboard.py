@@ -2,59 +2,34 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from fixtures_data import write_300w_lp
-from rich.console import Console
+from runs import SMALL, configured, interrupting
 
 from hmtl import engine
 from hmtl.data import Dataset, open_dataset
-from hmtl.preset import load_preset
-from hmtl.progress import Reporter
 from hmtl.runlog import RunLog, read_log
 from hmtl.tensorboard import Board
 
-TINY = {
-    "model.backbone": "resnet18",
-    "data.size": 32,
-    "train.batch_size": 4,
+TINY = SMALL | {
     "train.epochs": 2,
     "train.log_steps": 1,
     "train.milestones": [],
     "train.checkpoint_steps": 4,
     "train.optimizer": "sgd",
 }
-CONFIG = load_preset("table2/sl-aug1").config.updated(TINY)
+CONFIG = configured("table2/sl-aug1", TINY, {})
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = write_300w_lp(tmp_path_factory.mktemp("a"), count=13, subjects=3, size=48, seed=1)
     return open_dataset(root)
-
-
-class Breaking(Reporter):
-    """Raises after a step."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__(Console(quiet=True))
-        self._at = at
-
-    def step(self, step: int, epoch: int) -> None:
-        super().step(step, epoch)
-        if step == self._at:
-            raise KeyboardInterrupt
 
 
 def shown(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -82,7 +57,7 @@ def logged(run: Path, event: str, name: str) -> list[tuple[int, float]]:
 def test_a_run_that_was_broken_shows_every_step_once(data: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
 
-    def go(*, tensorboard: bool, at: int, resume: bool = False) -> None:
+    def go(*, tensorboard: bool, at: int | None, resume: bool = False) -> None:
         engine.train(
             CONFIG,
             data=data,
@@ -90,7 +65,7 @@ def test_a_run_that_was_broken_shows_every_step_once(data: Dataset, tmp_path: Pa
             validation=[data],
             resume=resume,
             tensorboard=tensorboard,
-            reporter=Breaking(at),
+            reporter=interrupting(at),
         )
 
     # The checkpoint is of step 4; what follows it is done twice, and the first part is caught up.
@@ -99,7 +74,7 @@ def test_a_run_that_was_broken_shows_every_step_once(data: Dataset, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         go(tensorboard=True, at=5, resume=True)
     assert [step for step, _ in shown(tmp_path)["step/loss"]] == [1, 2, 3, 4]
-    go(tensorboard=True, at=-1, resume=True)
+    go(tensorboard=True, at=None, resume=True)
     # Readers would forget an old file's steps, but it would stay on the disk.
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     found = shown(tmp_path)
