@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, m) {
   hmtl::bind_stages(m);
   hmtl::bind_render(m);
   hmtl::bind_loader(m);
+  hmtl::bind_device(m);
 }

@@ -50,5 +50,6 @@ void bind_decode(pybind11::module_& m);
 void bind_stages(pybind11::module_& m);
 void bind_render(pybind11::module_& m);
 void bind_loader(pybind11::module_& m);
+void bind_device(pybind11::module_& m);
 
 }  // namespace hmtl

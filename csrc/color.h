@@ -4,13 +4,9 @@
 #include <cstdint>
 
 #include "image.h"
+#include "pixel_math.h"
 
 namespace hmtl {
-
-// Bits after the point: with brightness, contrast and saturation of up to 4 each and any hue,
-// coefficients stay within ±88, so that three products of them with 8-bit samples and an offset fit
-// into 32 bits.
-constexpr int kColorBits = 12;
 
 // out[i] = (m[i][0]·r + m[i][1]·g + m[i][2]·b + m[i][3] + half) >> kColorBits, clipped to 0 … 255.
 struct ColorMatrix {

@@ -9,12 +9,6 @@
 namespace hmtl {
 namespace {
 
-constexpr std::int32_t kHalf = 1 << (kColorBits - 1);
-
-std::uint8_t clip(std::int32_t value) {
-  return static_cast<std::uint8_t>(std::clamp(value, 0, 255));
-}
-
 void split_row_plain(const std::uint8_t* rgb, std::uint8_t* const channels[3], int width) {
   for (int x = 0; x < width; ++x) {
     for (int c = 0; c < 3; ++c) channels[c][x] = rgb[3 * x + c];
@@ -31,13 +25,9 @@ void join_row_plain(const ChannelRows& channels, std::uint8_t* rgb, int width) {
 
 void color_row_plain(const ColorMatrix& matrix, const ChannelRows& channels, std::uint8_t* rgb,
                      int width) {
-  const std::int32_t (&m)[3][4] = matrix.m;
   for (int x = 0; x < width; ++x) {
     const std::int32_t a = channels.first[x], b = channels.second[x], c = channels.third[x];
-    for (int i = 0; i < 3; ++i) {
-      rgb[3 * x + i] =
-          clip((m[i][0] * a + m[i][1] * b + m[i][2] * c + m[i][3] + kHalf) >> kColorBits);
-    }
+    for (int i = 0; i < 3; ++i) rgb[3 * x + i] = colored(matrix.m[i], a, b, c);
   }
 }
 
@@ -155,7 +145,7 @@ HMTL_AVX2 inline PairMatrix pair_matrix(const ColorMatrix& matrix) {
     pairs.both[i] = _mm256_broadcastsi128_si256(both);
     pairs.third[i] =
         _mm256_broadcastsi128_si256(_mm_setr_epi16(third, 0, third, 0, third, 0, third, 0));
-    pairs.offset[i] = _mm256_set1_epi32(row[3] + kHalf);
+    pairs.offset[i] = _mm256_set1_epi32(row[3] + kColorHalf);
   }
   return pairs;
 }
@@ -266,9 +256,8 @@ RowColor::RowColor(const ColorMatrix& matrix) : matrix_(matrix), way_(Way::kPlai
   } else if (use_wide() && is_diagonal(matrix)) {
     way_ = Way::kLookUp;
     for (int c = 0; c < 3; ++c) {
-      const std::int32_t factor = matrix.m[c][c], offset = matrix.m[c][3] + kHalf;
       for (int value = 0; value < 256; ++value) {
-        tables_.of[c][value] = clip((factor * value + offset) >> kColorBits);
+        tables_.of[c][value] = colored(matrix.m[c], value, value, value);
       }
     }
   } else if (fits_pairs(matrix)) {

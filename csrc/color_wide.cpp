@@ -8,7 +8,6 @@ namespace hmtl {
 namespace {
 
 constexpr int kPixels = 64;  // of a block: a vector for each channel
-constexpr std::int32_t kHalf = 1 << (kColorBits - 1);
 
 // Which bytes of the channels come to the three vectors of interleaved pixels: those of the first
 // two, which are told apart by bit 6, and where `is_third` says so those of the third.
@@ -91,7 +90,7 @@ HMTL_WIDE inline PairMatrix pair_matrix(const ColorMatrix& matrix) {
     pairs.both[i] =
         _mm512_set1_epi32(static_cast<int>(low | static_cast<std::uint32_t>(high) << 16));
     pairs.third[i] = _mm512_set1_epi32(static_cast<std::uint16_t>(row[2]));
-    pairs.offset[i] = _mm512_set1_epi32(row[3] + kHalf);
+    pairs.offset[i] = _mm512_set1_epi32(row[3] + kColorHalf);
   }
   return pairs;
 }

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "intrinsics.h"
+#include "pixel_math.h"
 
 namespace hmtl {
 namespace {
@@ -14,28 +15,21 @@ constexpr int kTaps = 5, kReach = 2, kMargin = 3 * kReach;
 // Bytes that AVX2 takes at a time; rows of sums and the line have room for whole blocks.
 constexpr int kBlock = 32;
 
-int reflect(int i, int length) {
-  if (i < 0) i = -i;
-  if (i >= length) i = 2 * (length - 1) - i;
-  return i;
-}
-
 // 16 bits hold everything: 255 · 256 + 128 at most.
 using Sum = std::uint16_t;
 
 // Sums along a line, which has two more pixels before and behind.
 void blend_along_plain(const std::uint8_t* line, Sum* sums, int count) {
   for (int i = 0; i < count; ++i) {
-    const int outer = line[i - 6] + line[i + 6], inner = line[i - 3] + line[i + 3];
-    sums[i] = static_cast<Sum>(outer + 4 * inner + 6 * line[i]);
+    sums[i] =
+        static_cast<Sum>(binomial(line[i - 6] + line[i + 6], line[i - 3] + line[i + 3], line[i]));
   }
 }
 
 // Pixels from the sums along five lines.
 void blend_rows_plain(const Sum* const rows[kTaps], std::uint8_t* out, int count) {
   for (int i = 0; i < count; ++i) {
-    const int outer = rows[0][i] + rows[4][i], inner = rows[1][i] + rows[3][i];
-    out[i] = static_cast<std::uint8_t>((outer + 4 * inner + 6 * rows[2][i] + 128) >> 8);
+    out[i] = blurred(binomial(rows[0][i] + rows[4][i], rows[1][i] + rows[3][i], rows[2][i]));
   }
 }
 
@@ -127,7 +121,7 @@ void blur(MutableImageView rgb, FilterScratch& scratch) {
       blends.along(line, sums_of(summed), count);
     }
     const Sum* rows[kTaps];
-    for (int k = 0; k < kTaps; ++k) rows[k] = sums_of(reflect(y + k - kReach, height));
+    for (int k = 0; k < kTaps; ++k) rows[k] = sums_of(reflected(y + k - kReach, height));
     blends.rows(rows, rgb.row(y), count);
   }
 }

@@ -8,6 +8,7 @@
 #include "dispatch.h"
 #include "noise_kernels.h"
 #include "philox.h"
+#include "pixel_math.h"
 
 // Note [Noise]
 // ~~~~~~~~~~~~
@@ -28,10 +29,7 @@
 namespace hmtl {
 namespace {
 
-constexpr int kScaleBits = 15;
-constexpr std::int32_t kMaxScale = (1 << kScaleBits) - 1;
-
-std::uint8_t clip(int value) { return static_cast<std::uint8_t>(std::clamp(value, 0, 255)); }
+constexpr std::int32_t kMaxScale = (1 << kNoiseScaleBits) - 1;
 
 struct NamedKernel {
   const char* name;
@@ -98,8 +96,7 @@ void add_noise_plain(const NoiseSource& source, std::int32_t scale, std::uint32_
       }
     }
     for (std::size_t i = 0; i < kNoiseBlock; ++i) {
-      const std::int32_t n = sums[i / kNoiseColumns][i % kNoiseColumns];
-      samples[i] = clip(samples[i] + ((n * scale + (1 << (kScaleBits - 1))) >> kScaleBits));
+      samples[i] = noisy(samples[i], sums[i / kNoiseColumns][i % kNoiseColumns], scale);
     }
   }
 }
@@ -107,7 +104,7 @@ void add_noise_plain(const NoiseSource& source, std::int32_t scale, std::uint32_
 std::int32_t noise_scale(double deviation) {
   const double variance = kNoiseRows * (256.0 * 256.0 - 1.0) / 3.0;
   return static_cast<std::int32_t>(
-      std::lround(deviation * 255.0 * (1 << kScaleBits) / std::sqrt(variance)));
+      std::lround(deviation * 255.0 * (1 << kNoiseScaleBits) / std::sqrt(variance)));
 }
 
 void add_noise(const NoiseSource& source, std::int32_t scale, MutableImageView rgb) {

@@ -9,11 +9,6 @@
 namespace hmtl {
 namespace {
 
-// Beyond all measure of reach, rounding may make a weight so negative that a sum leaves 0 … 255.
-std::uint8_t to_sample(std::int32_t sum) {
-  return static_cast<std::uint8_t>(std::clamp(sum >> kWeightBits, 0, 255));
-}
-
 void sum_rows_plain(const WeightedRow* rows, int row_count, std::int32_t bias, std::uint8_t* line,
                     int count) {
   constexpr int kSums = 64;
@@ -25,7 +20,7 @@ void sum_rows_plain(const WeightedRow* rows, int row_count, std::int32_t bias, s
       const std::uint8_t* row = rows[k].row + x;
       for (int i = 0; i < width; ++i) sums[i] += rows[k].weight * row[i];
     }
-    for (int i = 0; i < width; ++i) line[x + i] = to_sample(sums[i]);
+    for (int i = 0; i < width; ++i) line[x + i] = resampled(sums[i]);
   }
 }
 
@@ -69,7 +64,7 @@ void sum_columns_plain(const std::uint8_t* const* lines, int line_count, const C
       const std::uint8_t* samples = lines[j] + first;
       std::int32_t sum = bias;
       for (int k = 0; k < taps.count; ++k) sum += samples[k * columns.step] * weights[k];
-      out[j][i] = to_sample(sum);
+      out[j][i] = resampled(sum);
     }
   }
 }

@@ -6,12 +6,12 @@
 #include <string>
 
 #include "dispatch.h"
+#include "taps_math.h"
 
 namespace hmtl {
 namespace {
 
 constexpr std::int32_t kOne = 1 << kWeightBits;
-constexpr std::int32_t kHalf = 1 << (kWeightBits - 1);
 
 // Output samples whose weights are computed together, so that the loops over them are vector loops.
 constexpr int kBlock = 32;
@@ -24,15 +24,14 @@ struct Filters {
 };
 
 // Output samples from `sample` to `last`; the last stands for those behind it.
-HMTL_CLONES void place_filters(double from, double scale, int sample, int last, double canvas_first,
-                               double canvas_last, Filters& filters) {
-  const double support = filters.support;
+HMTL_CLONES void place_filters(const Axis& axis, int sample, int last, Filters& filters) {
+  const Axis own = axis;
   int most = 0;
   for (int j = 0; j < kBlock; ++j) {
-    const double centre = from + (std::min(sample + j, last) + 0.5) * scale;
+    const double centre = filter_centre(own, std::min(sample + j, last));
     filters.centre[j] = centre;
-    filters.first[j] = std::max(canvas_first, std::floor(centre - support + 0.5));
-    filters.last[j] = std::min(canvas_last, std::floor(centre + support + 0.5));
+    filters.first[j] = filter_first(own, centre);
+    filters.last[j] = filter_last(own, centre);
   }
   for (int j = 0; j < kBlock; ++j) {
     most = std::max(most, static_cast<int>(filters.last[j] - filters.first[j]));
@@ -58,7 +57,7 @@ HMTL_CLONES void weigh(const Filters& filters, double* exact, Weights& weights) 
   for (int k = 0; k < count; ++k) {
     for (int j = 0; j < kBlock; ++j) {
       const double position = filters.first[j] + k;
-      const double distance = std::abs(position + 0.5 - filters.centre[j]);
+      const double distance = filter_distance(position, filters.centre[j]);
       const double weight = 1.0 - (is_narrow ? distance : distance / filters.support);
       exact[k * kBlock + j] = position < filters.last[j] && weight > 0.0 ? weight : 0.0;
       total[j] += exact[k * kBlock + j];
@@ -69,7 +68,7 @@ HMTL_CLONES void weigh(const Filters& filters, double* exact, Weights& weights) 
   for (int k = 0; k < count; ++k) {
     std::int32_t* const rounded = weights.rounded + k * kBlock;
     for (int j = 0; j < kBlock; ++j) {
-      const auto weight = static_cast<std::int32_t>(exact[k * kBlock + j] / total[j] * kOne + 0.5);
+      const std::int32_t weight = rounded_weight(exact[k * kBlock + j], total[j]);
       rounded[j] = weight;
       missing[j] -= weight;
       place[j] = weight > largest[j] ? k : place[j];
@@ -104,7 +103,7 @@ void place_weights(const Weights& weights, int j, double position, int sample, T
   // Where the image begins and ends among the weights.
   const int begin = weights.begin[j], end = weights.end[j];
   int first = begin, last = end;
-  taps.bias[at] = kHalf;
+  taps.bias[at] = kWeightHalf;
   if (position + begin < 0 || position + end > taps.length) {
     first = static_cast<int>(std::clamp(-position, 1.0 * begin, 1.0 * end));
     last = static_cast<int>(std::clamp(taps.length - position, 1.0 * first, 1.0 * end));
@@ -136,18 +135,16 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
     throw std::invalid_argument("a crop must have x0 < x1 and y0 < y1, got " +
                                 std::to_string(from) + " … " + std::to_string(to));
   }
-  const double scale = (to - from) / out;
+  const Axis axis = make_axis(from, to, length, out);
   Filters filters;
-  filters.support = std::max(1.0, scale);
+  filters.support = axis.support;
   if (filters.support > kMaxReach) {
     throw std::invalid_argument("a crop may have " + std::to_string(kMaxReach) +
-                                " pixels for each output pixel, got " + std::to_string(scale));
+                                " pixels for each output pixel, got " + std::to_string(axis.scale));
   }
-  const double canvas_first = std::min(0.0, std::floor(from));
-  const double canvas_last = std::max(static_cast<double>(length), std::ceil(to));
   const auto samples = static_cast<std::size_t>(out);
   // Enough for all positions nearer than the support.
-  const int most = static_cast<int>(std::ceil(filters.support)) * 2 + 2;
+  const int most = most_positions(filters.support);
   taps.stride = (most + kWeightBlock - 1) / kWeightBlock * kWeightBlock;
   taps.first.assign(samples, 0);
   taps.bias.assign(samples, 0);
@@ -164,7 +161,7 @@ void make_taps(double from, double to, int length, int out, int border, Taps& ta
   Weights weights;
   weights.rounded = taps.rounded.data();
   for (int block = 0; block < out; block += kBlock) {
-    place_filters(from, scale, block, out - 1, canvas_first, canvas_last, filters);
+    place_filters(axis, block, out - 1, filters);
     weigh(filters, taps.exact.data(), weights);
     for (int j = 0; j < std::min(kBlock, out - block); ++j) {
       place_weights(weights, j, filters.first[j], block + j, taps);

@@ -5,10 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace hmtl {
+#include "pixel_math.h"
 
-// Weights sum to 1 << 14: an 8-bit sample times a weight leaves room for the sum in 32 bits.
-constexpr int kWeightBits = 14;
+namespace hmtl {
 
 // Weights that are read together.
 constexpr int kWeightBlock = 16;

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "pixel_math.h"
+
 namespace hmtl {
 namespace {
 
@@ -23,9 +25,8 @@ void copy_turned_row(ImageView canvas, int top, int left, int side, int turns, i
   }
   Pixel* const out = reinterpret_cast<Pixel*>(dst);
   for (int x = 0; x < width; ++x) {
-    // Row and column of the unturned tile that a counter-clockwise turn brings to (y, x).
-    const int row = turns == 1 ? x : (turns == 2 ? side - 1 - y : side - 1 - x);
-    const int column = turns == 1 ? side - 1 - y : (turns == 2 ? side - 1 - x : y);
+    const int row = row_before_turns(turns, side, y, x);
+    const int column = column_before_turns(turns, side, y, x);
     out[x] = reinterpret_cast<const Pixel*>(canvas.row(top + row))[left + column];
   }
 }
@@ -75,7 +76,7 @@ void mirror(MutableImageView rgb) {
 }
 
 void cutout(MutableImageView rgb, const Rect& rect) {
-  constexpr Pixel kMean = {{124, 116, 104}};
+  constexpr Pixel kMean = {{cutout_color(0), cutout_color(1), cutout_color(2)}};
   if (rect.x0 < 0 || rect.y0 < 0 || rect.x1 > rgb.width || rect.y1 > rgb.height) {
     throw std::invalid_argument("a cutout must lie inside the image");
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "image.h"
+#include "pixel_math.h"
 
 namespace hmtl {
 
@@ -36,8 +37,13 @@ struct Rect {
   std::int16_t x0 = 0, y0 = 0, x1 = 0, y1 = 0;
 };
 
-// Fills `rect` with ImageNet's mean colour, which is (nearly) 0 for the network, as in DeVries and
-// Taylor, "Improved regularization of convolutional neural networks with cutout", 2017.
+// What hides: ImageNet's mean colour.
+HMTL_BOTH constexpr std::uint8_t cutout_color(int channel) {
+  return channel == 0 ? 124 : (channel == 1 ? 116 : 104);
+}
+
+// Fills `rect` with a colour that is (nearly) 0 for the network, as in DeVries and Taylor,
+// "Improved regularization of convolutional neural networks with cutout", 2017.
 void cutout(MutableImageView rgb, const Rect& rect);
 
 }  // namespace hmtl

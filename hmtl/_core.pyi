@@ -257,3 +257,44 @@ def cutout(image: _Pixels, rect: Sequence[int]) -> _Pixels: ...
 def tile(
     canvas: _Pixels, grid: int, permutation: Sequence[int], turns: Sequence[int], size: int
 ) -> tuple[_Pixels, _Ints, _Ints]: ...
+
+class DevicePlan:
+    """What the host works out before a device renders N decoded samples in V views.
+
+    `sources` (N,) are DECODED_SOURCE, `params` (N, V) what was drawn; rows that are not `valid`
+    (N,) become black. Raises ValueError for what cannot be rendered.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: npt.NDArray[Any],
+        params: npt.NDArray[Any],
+        valid: npt.NDArray[np.bool_],
+        size: int,
+        grid: int,
+    ) -> None: ...
+    @property
+    def bytes(self) -> int:
+        """Memory that the device needs meanwhile."""
+
+    @property
+    def jobs(self) -> _Pixels:
+        """What that memory begins with."""
+
+    def render_on_host(
+        self,
+        *,
+        images: Sequence[_Pixels],
+        permutation: _Ints,
+        turns: _Ints,
+        backwards: bool = False,
+    ) -> None:
+        """Run the kernels on the host, where the sources' addresses must lie.
+
+        `images` are V arrays (N, S, S, 3), `permutation` and `turns` (N, V, T). Blocks and their
+        threads come in order or `backwards`, which must not matter.
+        """
+
+def normalize_on_host(rgb: _Pixels, type: str) -> npt.NDArray[Any]:
+    """Run the kernel that normalizes on the host: float32, or 16-bit floats as uint16."""

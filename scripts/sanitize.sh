@@ -32,5 +32,5 @@ if [[ $loaded != "$PWD/$package/"* ]]; then
 fi
 # --capture=sys: what a sanitizer says before it ends the process must be seen.
 "$python" -m pytest -q --capture=sys -p no:cacheprovider -m "not slow" \
-  tests/test_{stages,fast_paths,params,noise,turn,augmentation,golden,extent,crc,lzf,decode,decode_png,decode_array,decoded}.py \
+  tests/test_{device_kernels,stages,fast_paths,params,noise,turn,augmentation,golden,extent,crc,lzf,decode,decode_png,decode_array,decoded}.py \
   tests/test_{inspect,loader,loader_faults,loader_files,loader_order}.py
