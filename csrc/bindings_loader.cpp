@@ -168,6 +168,8 @@ class Renderer {
     return py::make_tuple(bad, result->warnings, seconds);
   }
 
+  bool is_whole(std::uint64_t ticket) { return core_->is_whole(ticket); }
+
   void cancel(std::uint64_t ticket) {
     core_->cancel(ticket);
     take_back_released();
@@ -261,6 +263,8 @@ void bind_loader(py::module_& m) {
       .def("check_process", &Renderer::check_process, "Raise RuntimeError in a forked child.")
       .def("wait", &Renderer::wait, py::arg("ticket"),
            "([(row, reason)], decoder warnings, {stage: seconds of all threads}).")
+      .def("is_whole", &Renderer::is_whole, py::arg("ticket"),
+           "Whether a batch is done, all of its rows rendered.")
       .def("cancel", &Renderer::cancel, py::arg("ticket"), "Give a batch up, without waiting.")
       .def("close", &Renderer::close, "Join the threads.");
   m.def("slot_bytes", &bind_slot_bytes, py::kw_only(), py::arg("extent"), py::arg("params"),

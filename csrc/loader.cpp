@@ -106,6 +106,15 @@ std::optional<BatchResult> BatchRenderer::wait(std::uint64_t ticket,
   return result;
 }
 
+bool BatchRenderer::is_whole(std::uint64_t ticket) {
+  if (in_forked_child()) return false;
+  const std::lock_guard lock(mutex_);
+  const auto found = jobs_.find(ticket);
+  if (closed_ || found == jobs_.end()) return false;
+  const Job& job = *found->second;
+  return !job.cancelled && job.left == 0 && job.result.bad.empty();
+}
+
 void BatchRenderer::cancel(std::uint64_t ticket) {
   if (in_forked_child()) return;
   const std::lock_guard lock(mutex_);

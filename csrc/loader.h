@@ -29,8 +29,9 @@ struct BatchResult {
 };
 
 // What comes out depends on the requests alone, never on the number of threads. Any thread may
-// call anything, at any time. In a forked child only `cancel`, `take_released` and `close` may be
-// called, which do nothing there; the renderer has to be forgotten rather than destroyed.
+// call anything, at any time. In a forked child only `is_whole`, `cancel`, `take_released` and
+// `close` may be called, which do nothing there; the renderer has to be forgotten rather than
+// destroyed.
 class BatchRenderer {
  public:
   BatchRenderer(std::vector<std::string> paths, int threads);
@@ -51,6 +52,9 @@ class BatchRenderer {
   // out once. Throws std::invalid_argument for a ticket that is not, or no longer, waited for, and
   // std::runtime_error where the renderer was closed before the batch was done.
   std::optional<BatchResult> wait(std::uint64_t ticket, std::chrono::milliseconds time);
+
+  // Whether `wait` would give a result at once, and one without bad rows.
+  bool is_whole(std::uint64_t ticket);
 
   // Gives a batch up without waiting. An unknown ticket is no error.
   void cancel(std::uint64_t ticket);

@@ -140,6 +140,8 @@ class BatchRenderer:
         Runs signal handlers while it waits. Raises ValueError for a ticket that was waited for or
         cancelled, RuntimeError where the renderer was closed before the batch was done.
         """
+    def is_whole(self, ticket: int) -> bool:
+        """Return whether `wait` would return at once, and no bad row; False for unknown tickets."""
     def cancel(self, ticket: int) -> None:
         """Give a batch up, without waiting; an unknown ticket is no error."""
     def close(self) -> None: ...

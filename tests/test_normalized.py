@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hmtl.data import normalize
+from hmtl.data.batch import _normalize_by_torch
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -62,6 +63,30 @@ def test_images_of_any_strides_are_taken():
     assert torch.equal(normalize(images.contiguous()), plain)
     assert torch.equal(normalize(images[:, :, ::2, 3:]), plain[:, :, ::2, 3:])
     assert torch.equal(normalize(images.flip(-1)), plain.flip(-1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("given", [False, True])
+def test_torchs_operator_gives_the_same_values_to_a_rounding(dtype, given):
+    """What devices without a kernel of ours do, here on the CPU."""
+    images = random_images(3, 40)
+    out = torch.empty(3, 3, 40, 40, dtype=dtype) if given else None
+    result = _normalize_by_torch(images, out, dtype)
+    assert result.dtype == dtype
+    assert result is out or result.is_contiguous(memory_format=torch.channels_last)
+    ours = normalize(images, dtype=dtype)
+    step = torch.finfo(dtype).eps if dtype.itemsize == 2 else 0.0
+    assert torch.allclose(result.double(), ours.double(), atol=1e-6, rtol=step)
+    # A product and a sum that are rounded in between may fall to the other side of a middle.
+    assert (result == ours).double().mean() > (0.99 if dtype.itemsize == 2 else 0.3)
+
+
+def test_torchs_operator_takes_memory_of_any_strides():
+    images = random_images(4, 20)
+    out = torch.full((4, 3, 20, 40), -77.0, dtype=torch.bfloat16)
+    _normalize_by_torch(images.contiguous(), out[..., ::2], torch.bfloat16)
+    assert torch.allclose(out[..., ::2].float(), normalize(images), atol=0.02)
+    assert (out[..., 1::2] == -77.0).all()
 
 
 def test_fresh_results_do_not_share_memory():

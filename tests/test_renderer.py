@@ -71,6 +71,36 @@ def test_views_of_one_sample_cannot_be_mirrored_differently(dataset):
     assert "the views of a sample are all mirrored or none" in bad[0][1]
 
 
+def test_a_batch_is_whole_once_all_of_its_rows_are_rendered(dataset):
+    renderer = renderer_of(dataset)
+    wanted = request(dataset, views=2)
+    ticket = renderer.submit(**wanted)
+    deadline = time.monotonic() + 10
+    while not renderer.is_whole(ticket):
+        assert time.monotonic() < deadline
+    assert all(image.any() for image in wanted["images"])
+    assert renderer.wait(ticket)[0] == []
+    assert not renderer.is_whole(ticket)
+    assert not renderer.is_whole(ticket + 1)
+
+
+def test_a_batch_with_a_bad_row_that_was_cancelled_or_has_no_threads_is_not_whole(dataset):
+    renderer = renderer_of(dataset)
+    wanted = request(dataset, views=2)
+    wanted["params"]["mirror"][1] = [0, 1]
+    bad, cancelled = renderer.submit(**wanted), renderer.submit(**request(dataset))
+    renderer.wait(renderer.submit(**request(dataset)))
+    renderer.cancel(cancelled)
+    assert not renderer.is_whole(bad)
+    assert not renderer.is_whole(cancelled)
+    assert len(renderer.wait(bad)[0]) == 1
+    last = renderer.submit(**request(dataset))
+    while not renderer.is_whole(last):
+        time.sleep(0.001)
+    renderer.close()
+    assert not renderer.is_whole(last)
+
+
 def test_a_renderer_that_is_dropped_keeps_the_arrays_until_its_threads_are_gone(tmp_path):
     count, size = 6, 64
     table = write_csv(tmp_path, *(f"large.jpg,0,0,1500,1500,{n},0,0" for n in range(count)))

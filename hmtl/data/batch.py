@@ -1,7 +1,7 @@
 """A rendered batch, and the way from its bytes to a network's floats."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,12 +10,19 @@ from hmtl import _core
 from hmtl.data.buffers import aligned
 
 _CACHED_FLOATS = 2**18
+_LABELS = ("pose", "permutation", "turns", "index", "valid", "puzzled")
 
 
 @functools.cache
 def _coefficients(device: torch.device) -> tuple[Tensor, Tensor]:
     """Return scale and offset (1, 3, 1, 1); kept, because making them waits for the device."""
-    numbers = torch.tensor(_core.normalize_coefficients(), device=device).view(2, 1, 3, 1, 1)
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            f"images must be normalized on {device} once before a graph that does so is captured"
+        )
+    # The caller may have left its inference mode when they are used again.
+    with torch.inference_mode(False):
+        numbers = torch.tensor(_core.normalize_coefficients(), device=device).view(2, 1, 3, 1, 1)
     return numbers[0], numbers[1]
 
 
@@ -25,8 +32,9 @@ def normalize(
     """Return images minus ImageNet's mean over its deviation, on their device, channels_last.
 
     `images` is uint8 (N, 3, H, W); the result has its shape, in `out` if that is given, and the
-    type of `out`, else `dtype`, else float32. On the CPU channels_last memory takes one fused pass.
-    Raises ValueError for images or memory of another kind.
+    type of `out`, else `dtype`, else float32: float32 values that are rounded once. Channels_last
+    memory takes one pass. A GPU is not waited for; its float32 values may differ by 1e-6. Raises
+    ValueError for images or memory of another kind.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(
@@ -34,9 +42,7 @@ def normalize(
         )
     wanted = _checked_type(images, out, dtype)
     if images.device.type != "cpu":
-        scale, offset = _coefficients(images.device)
-        floats = (images * scale + offset).to(wanted)
-        return floats if out is None else out.copy_(floats)
+        return _normalize_by_torch(images, out, wanted)
 
     target = _fresh(images, wanted) if out is None else out
     rows = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
@@ -65,6 +71,17 @@ def _checked_type(images: Tensor, out: Tensor | None, dtype: torch.dtype | None)
     if out.requires_grad:
         raise ValueError("out must not require gradients: its values are overwritten")
     return wanted
+
+
+def _normalize_by_torch(images: Tensor, out: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """Normalise with one operator of torch, on a GPU one kernel whatever the types.
+
+    It computes in float32 and rounds once, as the core does; a GPU may do product and sum in one.
+    """
+    scale, offset = _coefficients(images.device)
+    if out is None:
+        out = torch.empty_like(images, dtype=dtype, memory_format=torch.channels_last)
+    return torch.addcmul(offset, images, scale, out=out)
 
 
 def _fresh(images: Tensor, dtype: torch.dtype) -> Tensor:
@@ -116,18 +133,44 @@ class Batch:
         """Return the first view as a network takes it; see `normalize`."""
         return normalize(self.images, out, dtype)
 
+    def labels(self) -> dict[str, Tensor]:
+        """Return what there is beside the images, by name."""
+        found = {name: getattr(self, name) for name in _LABELS}
+        return {name: label for name, label in found.items() if label is not None}
+
     def to(self, device: torch.device | str) -> "Batch":
-        """Return the batch on a device; from pinned memory the copies do not block."""
-
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
-
-        return Batch(
-            views=tuple(move(view) for view in self.views),
-            pose=move(self.pose),
-            permutation=None if self.permutation is None else move(self.permutation),
-            turns=None if self.turns is None else move(self.turns),
-            index=move(self.index),
-            valid=move(self.valid),
-            puzzled=move(self.puzzled),
+        """Return the batch on a device; copies to a GPU do not block where memory is pinned."""
+        # Towards the CPU nobody would know when the bytes are there.
+        free = torch.device(device).type != "cpu"
+        return replace(
+            self,
+            views=tuple(view.to(device, non_blocking=free) for view in self.views),
+            **{name: label.to(device, non_blocking=free) for name, label in self.labels().items()},
         )
+
+    def copy_into(self, other: "Batch") -> None:
+        """Overwrite another batch with this one, such as the one that a captured CUDA graph reads.
+
+        Raises ValueError, before anything is written, unless both have the same tensors.
+        """
+        own, others = self._shapes(), other._shapes()
+        if own != others:
+            raise ValueError(f"a batch of {own} cannot be copied into one of {others}")
+        pairs = zip(self._tensors(), other._tensors(), strict=True)
+        for source, target in pairs:
+            target.copy_(source, non_blocking=target.device.type != "cpu")
+
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Keep the memory, once dropped, until what `stream` was given by then has ended.
+
+        Needed for any stream but the one that was current when the batch came.
+        """
+        for tensor in self._tensors():
+            tensor.record_stream(stream)
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.views, *self.labels().values()]
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        views = {f"views[{number}]": tuple(view.shape) for number, view in enumerate(self.views)}
+        return views | {name: tuple(label.shape) for name, label in self.labels().items()}

@@ -244,13 +244,12 @@ class Loader:
 
     def _hand_out(self, ahead: ReadAhead, this: _Pass) -> Iterator[Batch]:
         with closing(ahead):
-            for batch in ahead:
-                uploaded = self._uploader.send(batch)
+            for batch in self._uploader.send_all(ahead):
+                ahead.count_next()
+                this.handed += 1
+                yield batch
                 # The memory of a batch is free again once the caller drops it.
                 del batch
-                this.handed += 1
-                yield uploaded
-                del uploaded
         became = "replaced" if self._remedy == "substitute" else "left out"
         self._record.report_epoch(this.epoch, ahead.bad, became)
         if self._pass is this:

@@ -30,7 +30,7 @@ class Epoch:
 
 
 class ReadAhead:
-    """Iterates over the batches of an epoch; so many are always on their way.
+    """The batches of an epoch, one by one; so many are always on their way.
 
     Raises DecodeError for a sample that cannot be read where that is the remedy, or where no sample
     at all can be read. After any error nothing is on its way any more.
@@ -51,6 +51,8 @@ class ReadAhead:
         """Samples that could not be read in this pass so far, and why."""
         self._epoch = epoch
         self._ahead: deque[tuple[Pending, npt.NDArray[np.int64]]] = deque()
+        # Valid and substituted rows and seconds of waiting of batches not counted yet.
+        self._taken: deque[tuple[int, int, float]] = deque()
         self._renderer = renderer
         self._record = record
         self._remedy: Remedy = remedy
@@ -67,8 +69,13 @@ class ReadAhead:
         while self._ahead:
             self._renderer.cancel(self._ahead.popleft()[0])
 
-    def __iter__(self) -> "ReadAhead":
-        return self
+    def is_ready(self) -> bool:
+        """Return whether the next batch comes at once, with every row as it was ordered."""
+        return bool(self._ahead) and self._renderer.is_whole(self._ahead[0][0])
+
+    def count_next(self) -> None:
+        """Record that the next of the batches that were taken is handed out."""
+        self._record.add_batch(*self._taken.popleft())
 
     def __next__(self) -> Batch:
         if not self._ahead:
@@ -107,7 +114,7 @@ class ReadAhead:
                 self._substitute(pending, row, int(positions[row]), reason)
         batch = self._renderer.to_batch(pending, valid)
         substituted = len(finished.bad) if self._remedy == "substitute" else 0
-        self._record.add_batch(int(valid.sum()), substituted, time.perf_counter() - start)
+        self._taken.append((int(valid.sum()), substituted, time.perf_counter() - start))
         return batch
 
     def _substitute(self, pending: Pending, row: int, position: int, reason: str) -> None:

@@ -240,6 +240,10 @@ class Renderer:
             raise
         return Finished(bad=bad, warnings=warnings, seconds=seconds)
 
+    def is_whole(self, pending: Pending) -> bool:
+        """Return whether `finish` would not wait, and find no row that could not be rendered."""
+        return self._core.is_whole(pending.ticket)
+
     def cancel(self, pending: Pending) -> None:
         """Give a batch up, without waiting; its memory is kept as long as threads write to it."""
         self._core.cancel(pending.ticket)

@@ -1,56 +1,150 @@
-"""Batches on their way to a GPU: memory that it can copy from, and how long that must stay."""
+"""Batches on their way to a GPU: a stream of their own, one batch ahead of the loop.
 
-import threading
-from collections import deque
+Note [Memory of uploaded batches]
+A batch lives as long as any tensor, view, DLPack capsule or saved node of a graph refers to it,
+which PyTorch's allocator alone knows. So its memory is the allocator's, taken on the stream of the
+copies and recorded on the stream it is handed to: it is taken again once what was given to that
+stream before the batch was dropped has ended. A host that runs ahead of the device would hold the
+memory of every batch in between, so it may run ahead by a few. Nothing of this happens anywhere but
+in the caller's `next`: no thread calls CUDA while a graph is captured.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from hmtl.data.batch import Batch
-from hmtl.data.buffers import BufferPool, Pixels, aligned
+from hmtl.data.buffers import BufferPool, aligned
+from hmtl.data.in_flight import Kept, Lead, Source, one_ahead
+from hmtl.data.staging import lay_out, tensors_in, write
 from hmtl.errors import ConfigError
+
+MOST_LEAD = 8
+"""Batches by which the host may run ahead of a GPU before it waits: work enough for that one."""
 
 
 class Uploader:
-    """Copies batches to a device without waiting; on the CPU it hands them through."""
+    """Hands batches out on a device; on the CPU as they are."""
 
     def __init__(self, device: str | torch.device) -> None:
         """Raise ConfigError unless the device is a CPU or a GPU that is there."""
-        self._device = _checked(device)
-        self._under_way: deque[tuple[torch.cuda.Event, Batch]] = deque()
-        # Passes on several threads share it.
-        self._lock = threading.Lock()
+        checked = _checked(device)
+        self._copies = Copies(checked) if checked.type == "cuda" else None
 
     def buffers(self, shape: tuple[int, ...], keep: int) -> BufferPool:
         """Return memory for batches, pinned where a GPU will take them."""
-        return BufferPool(lambda: self._allocate(shape), keep)
-
-    def _allocate(self, shape: tuple[int, ...]) -> Pixels:
-        if self._device.type == "cpu":
-            return aligned(shape)
-        pinned: Pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
-        return pinned
+        if self._copies is None:
+            return BufferPool(lambda: aligned(shape), keep)
+        return BufferPool(lambda: _pinned(shape).numpy(), keep)
 
     def send(self, batch: Batch) -> Batch:
-        """Return the batch on the device; its memory here is kept until the copy has ended."""
-        if self._device.type == "cpu":
+        """Return one batch on the device; its copy may still be under way there."""
+        if self._copies is None:
             return batch
-        uploaded = batch.to(self._device)
-        ended = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        ended.record(torch.cuda.current_stream(self._device))
-        with self._lock:
-            self._under_way.append((ended, batch))
-            while len(self._under_way) > 1 and self._under_way[0][0].query():  # type: ignore[no-untyped-call]
-                self._under_way.popleft()
-        return uploaded
+        _check_not_captured()
+        return self._copies.hand_over(self._copies.start(batch))
+
+    def send_all(self, batches: Source[Batch]) -> Iterator[Batch]:
+        """Yield batches on the device, on their way before they are asked for where ready."""
+        if self._copies is not None:
+            yield from self._copies.of(batches)
+            return
+        while (batch := next(batches, None)) is not None:
+            yield batch
+            # The memory of a batch is free again once the caller drops it.
+            del batch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Copy:
+    """A batch on the device, and the event behind which it is whole."""
+
+    batch: Batch
+    ended: torch.cuda.Event
+
+
+class Copies:
+    """The copies to one GPU, on a stream of their own; several threads may use it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # Threads would render into what is still read.
+        self._sources = Kept()
+
+    def start(self, batch: Batch) -> Copy:
+        """Begin to copy a batch whose images are pinned; they are kept until the copy has ended."""
+        labels = batch.labels()
+        parts = lay_out(labels.values())
+        # The caller may have left its inference mode when it takes the batch.
+        with torch.inference_mode(False), torch.cuda.stream(self._stream):
+            # One copy for all labels; the images apart, so that who keeps labels keeps no images.
+            block = _pinned((parts[-1].end,))
+            write(block, parts, labels.values())
+            on_device = tensors_in(block.to(self._device, non_blocking=True), parts)
+            views = tuple(view.to(self._device, non_blocking=True) for view in batch.views)
+            ended = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            ended.record(self._stream)
+        self._sources.add((batch, block), until=ended)
+        uploaded = replace(batch, views=views, **dict(zip(labels, on_device, strict=True)))
+        return Copy(batch=uploaded, ended=ended)
+
+    def hand_over(self, copy: Copy) -> Batch:
+        """Return the batch for use on the caller's present stream."""
+        stream = torch.cuda.current_stream(self._device)
+        stream.wait_event(copy.ended)
+        copy.batch.record_stream(stream)
+        self._sources.let_go()
+        return copy.batch
+
+    def of(self, batches: Source[Batch]) -> Iterator[Batch]:
+        """Yield batches on the device; raise RuntimeError while the caller captures a graph."""
+        lead = Lead(MOST_LEAD)
+        copies = one_ahead(batches, self.start)
+        while True:
+            _check_not_captured()
+            lead.add(self._now())
+            copy = next(copies, None)
+            if copy is None:
+                return
+            yield self.hand_over(copy)
+            del copy
+
+    def _now(self) -> torch.cuda.Event:
+        """Return an event behind all that the caller's stream has; who waits for it sleeps."""
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
+
+def _pinned(shape: tuple[int, ...]) -> Tensor:
+    return torch.empty(shape, dtype=torch.uint8, device="cpu", pin_memory=True)
+
+
+def _check_not_captured() -> None:
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "a batch cannot be taken while a CUDA graph is captured: take it before, and copy each"
+            " later one into it with `copy_into`"
+        )
 
 
 def _checked(device: str | torch.device) -> torch.device:
+    """Return the device, a GPU with its number."""
     try:
         checked = torch.device(device)
     except (RuntimeError, TypeError):
         raise ConfigError(f"device must be cpu or cuda, got {device!r}") from None
     if checked.type not in ("cpu", "cuda"):
         raise ConfigError(f"device must be cpu or cuda, got {str(checked)!r}")
-    if checked.type == "cuda" and not torch.cuda.is_available():
+    if checked.type == "cpu":
+        return checked
+    if not torch.cuda.is_available():
         raise ConfigError(f"device {str(checked)!r} is not there: PyTorch finds no GPU")
-    return checked
+    count = torch.cuda.device_count()
+    number = torch.cuda.current_device() if checked.index is None else checked.index
+    if number >= count:
+        raise ConfigError(f"device {str(checked)!r} is not there: PyTorch finds {count} GPUs")
+    return torch.device("cuda", number)
