@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,10 @@ from trees import link_tree
 # After a plain install the checkout's `hmtl` has no compiled core: test what is installed.
 _CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _CHECKOUT]
+
+# Of torch, here and in what tests start: the networks are small, and on a busy machine threads that
+# wait for each other take three times as long. Read when torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -56,15 +59,10 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Keep torch's threads from waiting for each other on a busy machine, in all of a module."""
-    import torch  # noqa: PLC0415 — only tests of networks pay for it
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture
+def quick_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `--dry-run` measure for an instant how long a run would take."""
+    monkeypatch.setattr("hmtl.bench.plan._TIMED_S", 0.2)
 
 
 @pytest.fixture(autouse=True)

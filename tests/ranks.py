@@ -59,7 +59,6 @@ def _start(
 def _run(
     folder: Path, rank: int, world_size: int, function: Callable[..., Any], args: tuple[Any, ...]
 ) -> None:
-    torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     value, error = None, ""
     try:

@@ -21,7 +21,7 @@ from hmtl.progress import Reporter
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-pytestmark = pytest.mark.usefixtures("user_cache", "one_thread")
+pytestmark = pytest.mark.usefixtures("user_cache")
 
 TINY = SMALL | {
     "data.prefetch": 1,

@@ -184,6 +184,7 @@ def test_an_error_shows_its_origin_on_demand(monkeypatch: pytest.MonkeyPatch) ->
         run(["train", "table2/nothing"])
 
 
+@pytest.mark.usefixtures("quick_plan")
 def test_a_dry_run_shows_settings_and_counts_and_trains_nothing(
     data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +199,7 @@ def test_a_dry_run_shows_settings_and_counts_and_trains_nothing(
     assert not out.exists()
 
 
+@pytest.mark.usefixtures("quick_plan")
 def test_training_takes_the_listed_samples_of_the_named_subjects(
     data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,6 +291,7 @@ def test_results_of_splits_and_of_listed_boxes_are_told_apart(
     ]
 
 
+@pytest.mark.usefixtures("quick_plan")
 def test_training_takes_a_split_and_validation_its_default(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,7 +304,6 @@ def test_training_takes_a_split_and_validation_its_default(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_thread")
 def test_a_run_trains_is_evaluated_and_is_not_overwritten(
     data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

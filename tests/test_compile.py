@@ -27,9 +27,6 @@ TINY = SMALL | {
 }
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def tiny(preset: str, *, compiled: bool) -> Config:
     return configured(preset, TINY, {"train.compile": compiled})
 
@@ -51,7 +48,7 @@ def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_a_compiled_network_trains_as_the_plain_one(tmp_path: Path) -> None:
-    root = write_300w_lp(tmp_path / "data", count=9, subjects=3, size=48, seed=1)
+    root = write_300w_lp(tmp_path / "data", count=8, subjects=3, size=48, seed=1)
     data = open_dataset(root)
     runs = {name: tmp_path / name for name in ("plain", "compiled")}
     for name, out in runs.items():

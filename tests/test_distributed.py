@@ -34,10 +34,6 @@ TINY = SMALL | {
 }
 
 
-# Sums are added up in the order in which the ranks do it.
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_300w_lp(tmp_path_factory.mktemp("train"), count=8, subjects=3, size=48, seed=1)

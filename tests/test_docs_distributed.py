@@ -81,7 +81,6 @@ def start(script: str, folder: Path) -> subprocess.Popen[str]:
     settings = {
         "PATH": os.pathsep.join(path),
         "PYTHONSAFEPATH": "1",
-        "OMP_NUM_THREADS": "1",
         "XDG_CACHE_HOME": str(folder / "cache"),
         "FIRST_HOST": "localhost",
         "SLURM_JOB_ID": str(os.getpid()),

@@ -312,7 +312,7 @@ def run_commands(commands: str, folder: Path) -> str:
         commands = re.sub(rf"^{name} ", f"{program} ", commands, flags=re.MULTILINE)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=folder, env=os.environ | {"PATH": places, "OMP_NUM_THREADS": "1"},
+        cwd=folder, env=os.environ | {"PATH": places},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"

@@ -17,8 +17,6 @@ from hmtl.preset import load_preset
 from hmtl.runlog import read_log
 from hmtl.synth import render_dataset
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "runs.md").read_text(encoding="utf-8")
 TINY = SMALL | {
     "train.epochs": 1,

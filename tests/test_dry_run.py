@@ -8,19 +8,12 @@ import torch
 from fixtures_data import write_300w_lp, write_labels
 from runs import SMALL, configured
 
-from hmtl.bench import plan
 from hmtl.bench.plan import measure_time, network_parts
 from hmtl.cli.main import run
 from hmtl.config import Config
 from hmtl.data import open_dataset
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure for an instant."""
-    monkeypatch.setattr(plan, "_TIMED_S", 0.2)
+pytestmark = pytest.mark.usefixtures("quick_plan")
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,6 @@ TINY = SMALL | {
 }
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_300w_lp(tmp_path_factory.mktemp("train"), count=13, subjects=3, size=48, seed=1)

@@ -1,7 +1,6 @@
 """Runs of the real command that are killed, stopped or run out of disk, and then go on."""
 
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -49,7 +48,6 @@ class Run:
         command += ["--out", str(self.out), "--resume"]
         return subprocess.Popen(
             ["bash", "-c", f"{shell} exec {shlex.join(command)}"],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

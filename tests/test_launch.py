@@ -45,7 +45,6 @@ def arguments(root: Path, out: Path, **changes: object) -> list[str]:
 def start(*command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*PYTHON, *command],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

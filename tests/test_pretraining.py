@@ -35,9 +35,6 @@ TINY = SMALL | {
 SETTINGS = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}".lower())]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_300w_lp(tmp_path_factory.mktemp("heads"), count=15, subjects=5, size=48, seed=1)
@@ -343,6 +340,7 @@ def test_a_row_that_starts_from_weights_asks_for_them(
     assert "give --init the run of `hmtl pretrain pretrain/barlow-puzzle3`" in error
 
 
+@pytest.mark.usefixtures("quick_plan")
 def test_a_dry_run_shows_the_backbone_and_the_people_held_out(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

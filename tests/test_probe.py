@@ -20,9 +20,6 @@ from hmtl.probe import choose_ridge, extract_features, fit_ridge, nearest_mean, 
 SETTINGS = {"data.size": 32, "train.batch_size": 4, "data.num_threads": 1}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = tmp_path_factory.mktemp("faces")

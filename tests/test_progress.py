@@ -108,7 +108,7 @@ def run_in_terminal(command: list[str], columns: int) -> tuple[int, str]:
     """Run a command in a pseudo-terminal of so many columns; return its exit code and screen."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "xterm"}
+    environment = os.environ | {"TERM": "xterm"}
     environment.pop("COLUMNS", None)
     with subprocess.Popen(
         command, stdin=follower, stdout=follower, stderr=follower, env=environment

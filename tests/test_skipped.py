@@ -27,9 +27,6 @@ CPU = torch.device("cpu")
 FACTS = {"data": {"samples": 20, "out_of_range": 0}, "device": "cpu", "threads": 1}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = write_300w_lp(tmp_path_factory.mktemp("train"), count=20, subjects=3, size=48, seed=1)

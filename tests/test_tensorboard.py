@@ -23,9 +23,6 @@ TINY = SMALL | {
 CONFIG = configured("table2/sl-aug1", TINY, {})
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = write_300w_lp(tmp_path_factory.mktemp("a"), count=13, subjects=3, size=48, seed=1)
