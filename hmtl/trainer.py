@@ -8,23 +8,15 @@ from typing import Any
 import torch
 
 from hmtl.agreement import Agreement
-from hmtl.assemble import choose_precision, learning_rate, training_loader
+from hmtl.assemble import learning_rate, training_loader
 from hmtl.config import Config
 from hmtl.data import Batch, Dataset
-from hmtl.distributed import (
-    agreed,
-    broadcast_buffers,
-    data_parallel,
-    is_main,
-    world_size,
-)
+from hmtl.distributed import agreed, broadcast_buffers, is_main, world_size
 from hmtl.errors import ConfigError, RunError
+from hmtl.learner import Learner
 from hmtl.meter import LossMeter
 from hmtl.objectives.build import Validate
 from hmtl.objectives.objective import Objective
-from hmtl.optim.build import build_optimizer, update
-from hmtl.optim.finite import KeptBuffers, finite
-from hmtl.optim.schedule import set_rate
 from hmtl.progress import Reporter
 from hmtl.provenance import versions
 from hmtl.randomness import random_states, restore_random_state, seed_rank
@@ -32,9 +24,6 @@ from hmtl.rendezvous import of_all_ranks, told_once
 from hmtl.run_checkpoints import LAST
 from hmtl.runlog import Entry, RunLog
 from hmtl.saving import Saver
-
-SCALER_HALVINGS = 24
-"""Updates in a row that a GradScaler may skip to find its scale: from 2^16 to far below 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +39,7 @@ class Outcome:
 
 
 class Trainer:
-    """What is trained, its optimizer, its loader, and where they stand."""
+    """What learns, its loader, and where they stand."""
 
     def __init__(
         self,
@@ -75,23 +64,8 @@ class Trainer:
         self.config, self.out, self.device = config, out, device
         self.log, self.show = log, show
         self.objective, self.validate, self.baseline = objective, validate, baseline
-        self.module = data_parallel(objective, deterministic=config.train.deterministic)
-        self.optimizer = build_optimizer(
-            config.train.optimizer,
-            objective.parameters(),
-            config.train.lr,
-            config.train.weight_decay,
-            eps=config.train.eps,
-            rectify=config.train.rectify,
-            momentum=config.train.momentum,
-            bias_lr_ratio=config.train.bias_lr_ratio,
-        )
-        # Only float16 gradients need scaling: bfloat16 has the range of float32.
-        halves = choose_precision(config.train.amp, device) == torch.float16
-        self.scaler = torch.amp.GradScaler(device.type, enabled=halves)
-        patience = config.train.bad_steps + (SCALER_HALVINGS if halves else 0)
-        self.meter = LossMeter(device, bad_steps=patience)
-        self.buffers = KeptBuffers(objective)
+        self.learner = Learner(config, objective, device)
+        self.meter = LossMeter(device, bad_steps=self.learner.patience)
         self.step = self.epoch = self.done = 0
         self.loader = training_loader(config, data, device)
         self.saver = Saver(out, config)
@@ -161,20 +135,10 @@ class Trainer:
         return True
 
     def _update(self, batch: Batch) -> None:
-        """Do one update, or nothing where it is not finite. Nothing here waits for the device."""
+        """Do one update and count it. Nothing here waits for the device."""
         steps = len(self.loader)
         rate = learning_rate(self.config, self.epoch * steps + self.done, steps)
-        set_rate(self.optimizer, rate)
-        self.buffers.keep()
-        losses = self.module(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(self.scaler.scale(losses["loss"]))
-        # The scaler's own step would wait for the device to tell whether gradients are finite.
-        self.scaler.unscale_(self.optimizer)
-        good = finite(losses.values(), self.optimizer)
-        update(self.optimizer, where=good)
-        self.buffers.restore(unless=good)
-        self.scaler.update()
+        losses, good = self.learner.update(batch, rate)
         self.step += 1
         self.done += 1
         self.meter.add(losses, good, self.step, len(batch) * world_size())
@@ -187,7 +151,7 @@ class Trainer:
         if self.step % settings.log_steps == 0:
             self._stop_if_broken()
             figures = self.meter.window()
-            rate = self.optimizer.param_groups[0]["lr"]
+            rate = self.learner.rate
             self.log.write("step", self.step, epoch=self.epoch, lr=rate, **figures.flat())
             self.show.figures(self.step, figures, rate)
         if settings.checkpoint_steps and self.step % settings.checkpoint_steps == 0:
@@ -255,9 +219,7 @@ class Trainer:
 
     def _state(self) -> dict[str, Any]:
         return {
-            "model": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            **self.learner.state_dict(),
             "rng": random_states(self.device),
             "loader": self.loader.state_dict(),
             "step": self.step,
@@ -270,9 +232,7 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any], *, allow_changes: bool) -> None:
         try:
-            self.objective.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.scaler.load_state_dict(state["scaler"])
+            self.learner.load_state_dict(state)
         except (RuntimeError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"the checkpoint of step {state['step']} of {self.out} does not fit the network or"

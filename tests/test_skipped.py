@@ -83,7 +83,7 @@ def train(
 
     def look(step: int) -> None:  # noqa: ARG001
         if seen is not None:
-            parts = [objective.state_dict(), trainer.optimizer.state_dict()]
+            parts = [objective.state_dict(), trainer.learner.optimizer.state_dict()]
             for group in parts[1]["param_groups"]:
                 del group["lr"]
             seen.append(checkpoint.snapshot(parts))

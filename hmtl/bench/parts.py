@@ -29,7 +29,7 @@ class Parts:
         self._steps = 0
 
     def __enter__(self) -> Self:
-        objective, optimizer = self._trainer.objective, self._trainer.optimizer
+        objective, optimizer = self._trainer.objective, self._trainer.learner.optimizer
         self._handles = [
             objective.register_forward_pre_hook(lambda *_: self._begin()),
             objective.register_forward_hook(self._after_forward),

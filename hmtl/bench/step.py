@@ -104,10 +104,10 @@ def _sides(trainer: Trainer, batches: Iterator[Batch]) -> dict[str, Side]:
 
     def bare() -> None:
         losses = trainer.objective(cached)
-        trainer.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(trainer.scaler.scale(losses["loss"]))
-        trainer.scaler.step(trainer.optimizer)
-        trainer.scaler.update()
+        trainer.learner.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(trainer.learner.scaler.scale(losses["loss"]))
+        trainer.learner.scaler.step(trainer.learner.optimizer)
+        trainer.learner.scaler.update()
 
     # The loader runs ahead while others are timed: what it has ready is not counted.
     ahead = trainer.config.data.prefetch
