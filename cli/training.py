@@ -197,7 +197,8 @@ def _launch(devices: int, out: Path) -> int:
     if code is not None:
         return code
     last = read_log(out / LOG)[-1] if (out / LOG).exists() else {}
-    return STOPPED_BY_SIGNAL if last.get("event") == "end" and "SIG" in last["reason"] else 1
+    is_end = last.get("event") == "end"
+    return STOPPED_BY_SIGNAL if is_end and last["reason"].startswith("SIG") else 1
 
 
 def _list_presets(objectives: Sequence[str]) -> None:

@@ -66,9 +66,22 @@ class RunLog:
         except OSError as error:
             raise RunError(f"cannot write {self._path}: {error.strerror}") from error
         if written < len(data):
+            # Another line may follow, which must not become a part of this one.
+            _cut_torn_line(self._path)
             raise RunError(f"cannot write {self._path}: the disk took part of a line")
         if self._also is not None:
             self._also(entry)
+
+    @contextlib.contextmanager
+    def telling_failures(self, step: Callable[[], int]) -> Iterator[None]:
+        """Write the `end` line of an error inside, where a line can still be written."""
+        try:
+            yield
+        except Exception as error:
+            # It may be the log itself that cannot be written.
+            with contextlib.suppress(OSError, RunError):
+                self.write("end", step(), reason=str(error))
+            raise
 
 
 def read_log(path: Path) -> list[Entry]:

@@ -20,7 +20,7 @@ from hmtl.objectives.objective import Objective
 from hmtl.progress import Reporter
 from hmtl.provenance import versions
 from hmtl.randomness import random_states, restore_random_state, seed_rank
-from hmtl.rendezvous import of_all_ranks, told_once
+from hmtl.rendezvous import losing_ranks, of_all_ranks, told_once
 from hmtl.run_checkpoints import LAST
 from hmtl.runlog import Entry, RunLog
 from hmtl.saving import Saver
@@ -90,6 +90,10 @@ class Trainer:
 
     def run(self, facts: Mapping[str, Any]) -> Outcome:
         """Train to the end or a signal; `facts` are the fields of the `start` line."""
+        with self.log.telling_failures(lambda: self.step), losing_ranks():
+            return self._run(facts)
+
+    def _run(self, facts: Mapping[str, Any]) -> Outcome:
         self._announce(facts)
         if self.baseline and self.step == 0:
             self.show.errors(self._validate())
@@ -193,10 +197,9 @@ class Trainer:
         if step is None:
             return
         self.saver.wait()
-        what = f"losses or gradients are not finite from step {step} on"
-        self.log.write("end", self.step, reason=what)
+        what = f"losses or gradients are not finite from step {step} on in {self.out}"
         last = self.saver.describe_last()
-        raise told_once(RunError(f"{what} in {self.out}, for too many steps in a row: {last}"))
+        raise told_once(RunError(f"{what}, for too many steps in a row: {last}"))
 
     def _save(
         self, *, with_weights: bool = False, best: bool = False, at_once: bool = False

@@ -217,6 +217,8 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(run: Run, unbr
     (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
     assert error.startswith(f"error: cannot write {run.out}/")
     assert error.endswith(f"File too large: the last good checkpoint is of step {good}")
+    end = run.log()[-1]
+    assert (end["event"], end["reason"]) == ("end", error.removeprefix("error: "))
     assert checkpoint.load(run.out / "checkpoints" / "last.pt")["step"] == good
     assert not any(name.endswith(".tmp") for name in run.names())
     run.finish()

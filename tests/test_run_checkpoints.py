@@ -165,7 +165,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(small_disk: Path) -> None:
     assert newest(small_disk) == (6, [])
 
 
-def test_a_log_line_that_the_disk_does_not_take_is_told_and_cut_later(small_disk: Path) -> None:
+def test_a_log_line_that_the_disk_does_not_take_is_told_and_cut(small_disk: Path) -> None:
     path = small_disk / "log.jsonl"
     filler = small_disk / "filler"
     filler.write_bytes(bytes((1 << 20) - 16384))
@@ -174,10 +174,14 @@ def test_a_log_line_that_the_disk_does_not_take_is_told_and_cut_later(small_disk
         for step in range(1000):
             log.write("step", step, loss=1.0)
 
-    with RunLog(path) as log, pytest.raises(RunError, match=f"cannot write {path}: "):
+    refused = pytest.raises(RunError, match=f"cannot write {path}: ")
+    with RunLog(path) as log, refused, log.telling_failures(lambda: 1000):
         write_on(log)
-    filler.unlink()
+    # Nor is there room for the line that would tell of it.
+    assert path.read_bytes().endswith(b"\n")
     whole = read_log(path)
+    assert {entry["event"] for entry in whole} == {"step"}
+    filler.unlink()
     with RunLog(path) as log:
         log.write("start", len(whole))
     assert [entry["step"] for entry in read_log(path)] == list(range(len(whole) + 1))
