@@ -1,19 +1,15 @@
 """Runs of the real command that are killed, stopped or run out of disk, and then go on."""
 
-import json
-import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 from fixtures_data import write_300w_lp
-from runs import SMALL, same, weights
+from killed_runs import PATIENCE_S, Run, kill, wait_until
+from runs import SMALL, same
 
 from hmtl import checkpoint
 from hmtl.errors import RunError
@@ -30,74 +26,6 @@ SETTINGS = SMALL | {
     "train.checkpoint_steps": 2,
     "train.deterministic": True,
 }
-PATIENCE_S = 240
-
-
-class Run:
-    """A run folder, and the processes that train in it one after the other."""
-
-    def __init__(self, out: Path, roots: tuple[Path, Path]) -> None:
-        self.out, self.roots = out, roots
-
-    def start(self, shell: str = "") -> subprocess.Popen[str]:
-        """Start `hmtl train … --resume`; `shell` is done before it in its process."""
-        data, validation = self.roots
-        settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
-        command = [sys.executable, "-P", "-m", "hmtl", "train", "table2/hmtl-puzzle2-aug1"]
-        command += [*settings, "--data", str(data), "--val", str(validation)]
-        command += ["--out", str(self.out), "--resume"]
-        return subprocess.Popen(
-            ["bash", "-c", f"{shell} exec {shlex.join(command)}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def finish(self) -> str:
-        """Train to the end and return what was said."""
-        process = self.start()
-        said, _ = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0, said
-        return said
-
-    def log(self) -> list[dict[str, Any]]:
-        """Return all whole lines of the log, those that were done again too."""
-        path = self.out / "log.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        return [json.loads(line) for line in lines]
-
-    def starts(self) -> list[int]:
-        return [entry["step"] for entry in self.log() if entry["event"] == "start"]
-
-    def reached(self) -> int:
-        """Return the step that the present process has logged last; -1 before its first line."""
-        steps = [-1]
-        for entry in self.log():
-            steps = [entry["step"]] if entry["event"] == "start" else [*steps, entry["step"]]
-        return steps[-1]
-
-    def weights(self, name: str = "weights.safetensors") -> dict[str, torch.Tensor]:
-        return weights(self.out, name)
-
-    def names(self) -> set[str]:
-        return {path.relative_to(self.out).as_posix() for path in self.out.rglob("*")}
-
-
-def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
-    """Look as often as possible, so that what comes next happens at once."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if process.poll() is not None:
-            pytest.fail(f"ended too early: {process.stdout and process.stdout.read()}")
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
-
-
-def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> str:
-    """Send a signal, and return what the process said until it ended."""
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=PATIENCE_S)
-    return said
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +36,15 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return data, validation
 
 
+def training(out: Path, roots: tuple[Path, Path]) -> Run:
+    data, validation = roots
+    command = ["train", "table2/hmtl-puzzle2-aug1", "--data", str(data), "--val", str(validation)]
+    return Run(out, command, SETTINGS)
+
+
 @pytest.fixture(scope="module")
 def unbroken(roots: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = Run(tmp_path_factory.mktemp("unbroken"), roots)
+    run = training(tmp_path_factory.mktemp("unbroken"), roots)
     run.finish()
     assert run.starts() == [0]
     assert run.reached() == EPOCHS * STEPS_PER_EPOCH
@@ -119,7 +53,7 @@ def unbroken(roots: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def run(roots: tuple[Path, Path], tmp_path: Path) -> Run:
-    return Run(tmp_path / "run", roots)
+    return training(tmp_path / "run", roots)
 
 
 def assert_ended_like(run: Run, unbroken: Run) -> None:
@@ -243,6 +177,37 @@ def test_a_torn_checkpoint_costs_the_steps_since_the_one_before(run: Run, unbrok
     assert run.starts() == [0, step]
     assert step > 0
     assert same(run.weights(), unbroken.weights())
+
+
+@pytest.mark.slow
+def test_a_pretraining_killed_in_mid_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
+    heads = write_300w_lp(tmp_path / "heads", count=32, subjects=3, size=48, seed=1)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for path in heads.rglob("*.jpg"):
+        path.rename(pictures / path.name)
+    command = ["pretrain", "pretrain/barlow", "--data", str(pictures), "--layout", "images"]
+    # One epoch of eight steps: every checkpoint is of the middle of it.
+    settings = SMALL | {
+        "barlow.projector": [16, 16, 12],
+        "train.epochs": 1,
+        "train.log_steps": 1,
+        "train.checkpoint_steps": 2,
+        "train.deterministic": True,
+    }
+    whole, killed = (Run(tmp_path / name, command, settings) for name in ("whole", "killed"))
+    whole.finish()
+    process = killed.start()
+    wait_until(process, lambda: killed.reached() >= 5)
+    kill(process)
+    assert process.returncode == -signal.SIGKILL
+    reached = killed.reached()
+    killed.finish()
+    first, again = killed.starts()
+    assert first == 0
+    assert max(2, reached - 4) <= again <= reached < 8
+    assert same(killed.weights(), whole.weights())
+    assert killed.names() == whole.names()
 
 
 HOLDER = """
