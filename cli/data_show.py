@@ -120,13 +120,16 @@ def _fitting(
     data: "Dataset", index: tuple[int, ...], count: int, settings: dict[str, Any], scale: int
 ) -> int:
     """Return how many samples are drawn; say so where a sheet has no room for all."""
+    from hmtl.data.preview import canvas_side
     from hmtl.show.figure import most_rows
     from hmtl.show.sheet import column_count, enlargement
 
     wanted = len(index) or min(count, len(data))
-    size, views = max(settings["size"], 1), max(settings["views"], 1)
+    # The loader tells of settings that are too small.
+    size, views, grid = (max(settings[name], 1) for name in ("size", "views", "grid"))
     columns = column_count(views, has_puzzle=settings["pretext"] != "none")
-    most = most_rows(columns, size * (scale or enlargement(size)))
+    side = canvas_side({**settings, "size": size, "grid": grid})
+    most = most_rows(columns, side * (scale or enlargement(size)))
     if wanted > most:
         click.echo(f"{most:,} of {wanted:,} samples drawn: a sheet has no room for more", err=True)
     return min(wanted, most)

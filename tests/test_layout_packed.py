@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -390,6 +391,19 @@ def test_foreign_shards_open(tmp_path: Path) -> None:
     one = open_dataset(tmp_path / "train-01.tar")
     assert one.name == ["train-01.tar/one"]
     assert run(["data", "check", str(tmp_path / "train-01.tar")]) == 0
+
+
+def test_samples_without_a_checksum_are_named(tmp_path: Path) -> None:
+    known = label(crc32=zlib.crc32(image()))
+    members = {"a.jpg": image(), "a.json": known, "b.jpg": image(), "b.json": label()}
+    write_tar(tmp_path / "0.tar", members | {"c.jpg": image(), "c.json": label()})
+    report = check_dataset(tmp_path)
+    assert report.errors == []
+    (note,) = [note for note in report.notes if note.kind == "checksum"]
+    assert note.message == "2 of 3 samples have no checksum (crc32): 0.tar/b, 0.tar/c"
+    assert note.files == ("0.tar/b", "0.tar/c")
+    write_tar(tmp_path / "0.tar", {"a.jpg": image(), "a.json": known})
+    assert check_dataset(tmp_path).notes == []
 
 
 FOREIGN_WRITER = """

@@ -546,6 +546,22 @@ def test_a_sheet_has_room_for_so_many(
     assert most_rows(4, 224) == 64
 
 
+def test_the_room_of_a_sheet_is_that_of_the_pixels_that_are_cut_into_tiles(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("hmtl.show.figure._MOST_PIXELS", 2_000_000)
+    out = tmp_path / "sheet.png"
+    # Pictures of 9 px in a grid of 5 are cut from 10 px, and drawn 18 times as large.
+    puzzle = ["--size", "9", "--pretext", "puzzle", "--grid", "5", "--augmentation", "none"]
+    assert run(["data", "show", str(root), *puzzle, "--count", "8", "--out", str(out)]) == 0
+    room = most_rows(4, 10 * 18)
+    assert room < most_rows(4, 9 * 18)
+    assert capsys.readouterr().err.startswith(f"{room} of 8 samples drawn")
+
+
 def test_any_terminal_and_no_display(root: Path, tmp_path: Path) -> None:
     place = tmp_path / "Köpfe $1 \udcff\n"
     place.symlink_to(root, target_is_directory=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hmtl.data.checks.checksums import check_checksums
 from hmtl.data.checks.counts import check_published, check_rendered, rendered_count
 from hmtl.data.checks.findings import Findings, counts_by_kind
 from hmtl.data.checks.images import inspect_images
@@ -215,6 +216,7 @@ def _compare(layout: Layout, samples: Columns, other: Path, findings: Findings) 
 def _check_samples(
     folder: Path, samples: Columns, findings: Findings, threads: int, on_progress: OnProgress
 ) -> None:
+    check_checksums(samples, findings)
     check_poses(samples, findings)
     sizes = inspect_images(
         folder,

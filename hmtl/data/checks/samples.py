@@ -70,4 +70,7 @@ def name_of(samples: Columns, number: int) -> str:
         return sample_name(file, row)
     origin = samples.origin[number]
     name = sample_name(samples.origins[origin["file"]], origin["row"])
-    return f"{file}/{key_of(row, name)}" if samples.packings else f"{file}/{name}"
+    if samples.packings:
+        return f"{file}/{key_of(row, name)}"
+    # Labels without a name have that of their shard and key.
+    return name if name.startswith(f"{file}/") else f"{file}/{name}"
