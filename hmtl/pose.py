@@ -38,7 +38,18 @@ def to_matrix(pose: npt.ArrayLike) -> npt.NDArray[np.float64]:
     cos_y, sin_y = np.cos(-yaw), np.sin(-yaw)
     cos_p, sin_p = np.cos(pitch), np.sin(pitch)
     cos_r, sin_r = np.cos(roll), np.sin(roll)
-    rows = [
+    rows = matrix_rows(cos_y, sin_y, cos_p, sin_p, cos_r, sin_r)
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def matrix_rows(
+    cos_y: Any, sin_y: Any, cos_p: Any, sin_p: Any, cos_r: Any, sin_r: Any
+) -> list[list[Any]]:
+    """Return the elements of R, row by row, from the cosine and sine of -yaw, pitch and roll.
+
+    They are NumPy's arrays here and tensors in `hmtl.models.rotation`, and so are the elements.
+    """
+    return [
         [cos_y * cos_r, -cos_y * sin_r, sin_y],
         [
             cos_p * sin_r + sin_p * sin_y * cos_r,
@@ -51,7 +62,6 @@ def to_matrix(pose: npt.ArrayLike) -> npt.NDArray[np.float64]:
             cos_p * cos_y,
         ],
     ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def from_matrix(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hmtl.pose import GIMBAL_SINE
+from hmtl.pose import GIMBAL_SINE, matrix_rows
 
 
 def matrix_of_six(six: Tensor) -> Tensor:
@@ -32,19 +32,7 @@ def matrix_of_pose(pose: Tensor) -> Tensor:
     cos_y, sin_y = torch.cos(yaw), -torch.sin(yaw)
     cos_p, sin_p = torch.cos(pitch), torch.sin(pitch)
     cos_r, sin_r = torch.cos(roll), torch.sin(roll)
-    rows = [
-        [cos_y * cos_r, -cos_y * sin_r, sin_y],
-        [
-            cos_p * sin_r + sin_p * sin_y * cos_r,
-            cos_p * cos_r - sin_p * sin_y * sin_r,
-            -sin_p * cos_y,
-        ],
-        [
-            sin_p * sin_r - cos_p * sin_y * cos_r,
-            sin_p * cos_r + cos_p * sin_y * sin_r,
-            cos_p * cos_y,
-        ],
-    ]
+    rows = matrix_rows(cos_y, sin_y, cos_p, sin_p, cos_r, sin_r)
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
 
 
