@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs hmtl from a checkout on a machine without a network, without root:
 #   install.sh CHECKOUT
-# Unpacks the parts of the bundle that lie beside this script, installs their wheels into the
-# environment of PYTHON (python3 unless set) and builds hmtl there against the unpacked libraries.
+# Checks that all parts of the bundle that bundle.sha256 names lie beside this script and are whole,
+# unpacks them, installs their wheels into the environment of PYTHON (python3 unless set) and builds
+# hmtl there against the unpacked libraries.
 # pip's own variables hold, such as PIP_BREAK_SYSTEM_PACKAGES=1. The folder must stay where it is:
 # hmtl loads libjpeg and libpng from its sysroot.
 set -euo pipefail
@@ -12,6 +13,31 @@ python=${PYTHON:-python3}
 fail() {
   echo "install.sh: $1" >&2
   exit "${2:-1}"
+}
+
+# Names every part that is missing or damaged, and ends if there is one.
+check_parts() {
+  local folder=$1 sum part faults=""
+  [ -f "$folder/bundle.sha256" ] || fail "bundle.sha256 is missing in $folder: it names the parts"
+  while read -r sum part; do
+    if [ ! -f "$folder/$part" ]; then
+      faults+=" $part is missing;"
+    elif [ "$(sha256sum < "$folder/$part")" != "$sum  -" ]; then
+      faults+=" $part is damaged;"
+    fi
+  done < "$folder/bundle.sha256"
+  [ -z "$faults" ] || fail "the bundle in $folder is not whole:${faults%;}"
+}
+
+# Puts the files below folder $1 together that were cut into pieces.
+join_pieces() {
+  local folder=$1 sum file
+  [ -f "$folder/joined.sha256" ] || return 0
+  while read -r sum file; do
+    cat "$folder/$file".piece-* > "$folder/$file"
+    rm "$folder/$file".piece-*
+    [ "$(sha256sum < "$folder/$file")" = "$sum  -" ] || fail "$file is not what it was cut from"
+  done < "$folder/joined.sha256"
 }
 
 # Prints what stands behind a .deb's headers; dpkg-deb is only on Debian's kin.
@@ -41,13 +67,13 @@ esac
 checkout=$(realpath "$1")
 [ -f "$checkout/pyproject.toml" ] || fail "$checkout is no checkout of hmtl" 2
 
-shopt -s nullglob
-for part in "$here"/bundle.part-*.tar; do tar -C "$here" -xf "$part"; done
+check_parts "$here"
+# Of an earlier bundle nothing may be left.
+rm -rf "$here/wheels" "$here/debs" "$here/joined.sha256"
+while read -r _ part; do tar -C "$here" -xf "$here/$part"; done < "$here/bundle.sha256"
+join_pieces "$here"
 wheels=("$here"/wheels/*.whl)
 debs=("$here"/debs/*.deb)
-if [ ${#wheels[@]} -eq 0 ] || [ ${#debs[@]} -eq 0 ]; then
-  fail "no wheels or no packages in $here: a part of the bundle is missing"
-fi
 
 sysroot=$here/sysroot
 rm -rf "$sysroot"
@@ -70,3 +96,10 @@ export CMAKE_LIBRARY_PATH="$libraries"
   "$checkout"
 cd /
 "$python" -c "from hmtl import _core; print('hmtl is installed:', _core.__file__)"
+for wheel in "${wheels[@]}"; do
+  case $wheel in
+    */nvidia_dali_*)
+      "$python" -c "import nvidia.dali; print('DALI is installed:', nvidia.dali.__version__)"
+      ;;
+  esac
+done
