@@ -1,0 +1,93 @@
+"""What others make of the same operations on the GPU, each sample with its own chance."""
+
+import importlib
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu.scale import Scale
+from benchmarks.loader.torchvision_side import Torchvision
+from benchmarks.loader.work import Work
+from benchmarks.timing import rounded
+from hmtl.bench.trial import synchronise
+from hmtl.data.augmentation import resolve_augmentation
+
+_SIDE_PX = 224
+_AUGMENTATION = "barlow"
+
+
+def measure(scale: Scale) -> dict[str, Any]:
+    """Return views/s of each, from uint8 pictures on the device to augmented ones there."""
+    device = torch.device(scale.device)
+    count = scale.batch_sizes[-1]
+    pictures = torch.randint(0, 256, (count, 3, _SIDE_PX, _SIDE_PX), dtype=torch.uint8)
+    pictures = pictures.to(device)
+    found = {"torchvision v2": _timed(torchvision_views(scale), pictures, scale)}
+    for name, opener in (("kornia", _kornia), ("kornia, compiled", _compiled_kornia)):
+        if name.endswith("compiled") and not scale.compiles:
+            continue
+        try:
+            augment = opener(scale)
+        except ImportError as error:
+            found[name] = {"missing": str(error)}
+            continue
+        found[name] = _timed(augment, pictures, scale)
+    return found
+
+
+def _timed(augment: Callable[[Tensor], Tensor], pictures: Tensor, scale: Scale) -> dict[str, Any]:
+    """Return views/s of whole batches; whatever a yardstick fails with is its figure."""
+    try:
+        for _ in range(2):
+            augment(pictures)
+    except Exception as error:  # others' code must not end the program
+        return {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+    synchronise(pictures.device)
+    began, batches = time.perf_counter(), 0
+    while batches == 0 or time.perf_counter() - began < scale.loader_s:
+        augment(pictures)
+        synchronise(pictures.device)
+        batches += 1
+    seconds = time.perf_counter() - began
+    return {"views_per_s": rounded(batches * len(pictures) / seconds)}
+
+
+def torchvision_views(scale: Scale) -> Callable[[Tensor], Tensor]:
+    """Return transforms v2, sample by sample: a call draws once for all that it is given."""
+    augmentation = resolve_augmentation(_AUGMENTATION)
+    side = Torchvision(Work(augmentation=augmentation, size=scale.size, floats=True))
+
+    def crop() -> tuple[int, int, int, int]:
+        length = round(_SIDE_PX * random.uniform(*augmentation.area) ** 0.5)
+        x, y = (random.randint(0, _SIDE_PX - length) for _ in range(2))
+        return x, y, x + length, y + length
+
+    return lambda pictures: torch.stack([side.view(picture, crop())[0] for picture in pictures])
+
+
+def _kornia(scale: Scale) -> Callable[[Tensor], Tensor]:
+    """Return kornia's stages, which draw for each sample; it has no tiles and no down-scaling."""
+    augmentation = importlib.import_module("kornia.augmentation")
+    drawn = resolve_augmentation(_AUGMENTATION)
+    stages = augmentation.AugmentationSequential(
+        augmentation.RandomResizedCrop(
+            (scale.size, scale.size), scale=drawn.area, ratio=drawn.aspect
+        ),
+        augmentation.ColorJitter(
+            drawn.brightness, drawn.contrast, drawn.saturation, 0.1, p=drawn.color
+        ),
+        augmentation.RandomGrayscale(p=drawn.grey),
+        augmentation.RandomGaussianNoise(std=drawn.noise_deviation[1], p=drawn.noise),
+        augmentation.RandomGaussianBlur((5, 5), (1.0, 1.0), p=drawn.blur_or_down_scale),
+        augmentation.RandomErasing(scale=drawn.cutout_area, ratio=(1.0, 1.0), p=drawn.cutout),
+        same_on_batch=False,
+    )
+    return lambda pictures: stages(pictures.float() / 255)
+
+
+def _compiled_kornia(scale: Scale) -> Callable[[Tensor], Tensor]:
+    return torch.compile(_kornia(scale))
