@@ -77,7 +77,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             return FAILED if code is None else code
         if code is None or os.environ.get("HMTL_DEBUG") == "1":
             raise
-        click.echo(f"error: {_one_line(error)}", err=True)
+        if not (isinstance(error, click.ClickException) and _is_told_by_another_rank()):
+            click.echo(f"error: {_one_line(error)}", err=True)
         return code
 
 
@@ -85,6 +86,11 @@ def main() -> None:
     """Run the command line of this process and leave with its exit code."""
     logging.getLogger("hmtl").addHandler(EchoHandler())
     sys.exit(run())
+
+
+def _is_told_by_another_rank() -> bool:
+    """Return whether a launcher started this process, and another one here with the same words."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def _exit_code(error: Exception) -> int | None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options, training
-from .dry_run import describe
 
 if TYPE_CHECKING:
     from hmtl.data import Dataset
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     metavar="NAMES|N",
     help="People to judge the features by, not trained on; the paper's, or a tenth of all.",
 )
-@click.pass_context
-def pretrain(ctx: click.Context, request: training.Request, probe_subjects: str | None) -> None:
+def pretrain(request: training.Request, probe_subjects: str | None) -> training.Job:
     """Pre-train with the PRESET, a name or a TOML file, into a run folder.
 
     Labels are not learnt. Where DIR has some, regressions from the frozen features onto the poses
@@ -42,7 +40,4 @@ def pretrain(ctx: click.Context, request: training.Request, probe_subjects: str 
     elif config.probe.samples:
         data, people = options.hold_out(data, probe_subjects)
         held_out = [people]
-    if request.dry_run:
-        describe(preset, config, data, held_out)
-    else:
-        ctx.exit(training.run(request, config, data=data, validation=held_out))
+    return training.Job(preset=preset, config=config, data=data, validation=held_out)

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from . import options, training
-from .dry_run import describe
 
 
 @click.command(epilog="Example: hmtl train table2/hmtl-puzzle3-aug1 --data 300W_LP --out run")
@@ -19,13 +18,9 @@ from .dry_run import describe
     help="A data set to evaluate after every epoch.",
 )
 @click.option("--val-split", metavar="NAME", help="The published split of --val to evaluate.")
-@click.pass_context
 def train(
-    ctx: click.Context,
-    request: training.Request,
-    validation: tuple[Path, ...],
-    val_split: str | None,
-) -> None:
+    request: training.Request, validation: tuple[Path, ...], val_split: str | None
+) -> training.Job:
     """Train the PRESET, a name or a TOML file, into a run folder."""
     if val_split is not None and not validation:
         raise click.UsageError("--val-split needs a --val")
@@ -39,7 +34,4 @@ def train(
         open_dataset(path, split=val_split, crop=options.fitting_rule(path, rule))
         for path in validation
     ]
-    if request.dry_run:
-        describe(preset, config, data, sets)
-    else:
-        ctx.exit(training.run(request, config, data=data, validation=sets))
+    return training.Job(preset=preset, config=config, data=data, validation=sets)

@@ -15,6 +15,7 @@ from hmtl.errors import ConfigError
 from hmtl.preset import Preset, load_preset, parse_settings, preset_names
 
 from . import options
+from .dry_run import describe
 
 if TYPE_CHECKING:
     from hmtl.data import Dataset
@@ -44,6 +45,16 @@ class Request:
     devices: int
     tensorboard: bool
     dry_run: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What a command line comes to, with all that it names opened."""
+
+    preset: Preset
+    config: Config
+    data: "Dataset"
+    validation: "Sequence[Dataset]"
 
 
 _OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
@@ -78,14 +89,18 @@ _OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
 )
 
 
-def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a training run, as one argument `request`."""
+def run_options(prepare: Callable[..., Job]) -> Callable[..., None]:
+    """Make a command of what prepares a run: give it the options, as `request`, and train."""
     names = [field.name for field in dataclasses.fields(Request)]
 
-    @functools.wraps(command)
-    def call(*args: Any, **values: Any) -> None:
+    @functools.wraps(prepare)
+    def call(**values: Any) -> None:
         request = Request(**{name: values.pop(name) for name in names})
-        command(*args, request=request, **values)
+        prepared = functools.partial(prepare, request=request, **values)
+        # What a dry run measures are not the steps of several processes.
+        is_alone = request.dry_run or not _is_rank()
+        code = _run(request, prepared()) if is_alone else _run_rank(request, prepared)
+        click.get_current_context().exit(code)
 
     decorated: Callable[..., None] = call
     for option in reversed(_OPTIONS):
@@ -161,30 +176,52 @@ def open_data(request: Request, config: Config) -> "Dataset":
     return data if request.subjects is None else options.select_subjects(data, request.subjects)
 
 
-def run(request: Request, config: Config, **datasets: Any) -> int:
-    """Train into --out and return the exit code; `datasets` are arguments of `engine.train`.
+def _run(request: Request, job: Job) -> int:
+    """Show the job or train it into --out, and return the exit code.
 
     With --devices the ranks are started here, where all that may be wrong with the command line
     and the data has been told, once.
     """
+    if request.dry_run:
+        describe(job.preset, job.config, job.data, job.validation)
+        return 0
     from hmtl import engine
 
     assert request.out is not None
     if request.devices > 1 and not _is_rank():
         return _launch(request.devices, request.out)
-    if _is_rank():
-        from hmtl.launch import end_with_launcher
-
-        end_with_launcher()
     outcome = engine.train(
-        config,
+        job.config,
+        data=job.data,
+        validation=job.validation,
         out=request.out,
         resume=request.resume,
         allow_changes=request.allow_changes,
         tensorboard=request.tensorboard,
-        **datasets,
     )
     return STOPPED_BY_SIGNAL if outcome.stopped_by else 0
+
+
+def _run_rank(request: Request, prepare: Callable[[], Job]) -> int:
+    """Do the same in one of the processes of a launcher, which prepare it together.
+
+    So what is wrong with the command line or the data is told by one of them, and all end with its
+    exit code.
+    """
+    from hmtl.launch import end_with_launcher
+    from hmtl.rendezvous import joined, losing_ranks, together
+
+    end_with_launcher()
+
+    def prepared() -> Job:
+        try:
+            return prepare()
+        except click.UsageError as error:
+            # Of the errors that the others get to know, the one with the same exit code.
+            raise ConfigError(error.format_message()) from error
+
+    with joined(), losing_ranks():
+        return _run(request, together(prepared))
 
 
 def _launch(devices: int, out: Path) -> int:

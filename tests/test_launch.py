@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -151,6 +152,56 @@ def test_what_is_wrong_is_told_once(root: Path, tmp_path: Path) -> None:
         "error: config key 'train.batch_size' must be a multiple of the number of ranks,"
         " got 3 for 2 ranks\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (["--no-such-option"], "--no-such-option", 2),
+        (["--val-split", "x"], "--val-split needs a --val", 2),
+        (["--set=train.lr=no"], "config key 'train.lr' must be", 2),
+        (["--data", "nowhere"], "nowhere", 1),
+    ],
+)
+def test_other_launchers_processes_tell_once_what_is_wrong_before_they_have_met(
+    root: Path, tmp_path: Path, words: list[str], said: str, code: int
+) -> None:
+    command = [*PYTHON, "hmtl", *arguments(root, tmp_path / "run"), *words]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    meeting |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    ranks = [
+        subprocess.Popen(
+            command,
+            env=os.environ | meeting | {"RANK": rank, "LOCAL_RANK": rank},
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for rank in ("0", "1")
+    ]
+    codes, texts = zip(*map(finished, ranks), strict=True)
+    assert codes == (code, code), texts
+    assert texts[0].startswith("error: ")
+    assert said in texts[0]
+    assert (texts[0].count("\n"), texts[1]) == (1, "")
+
+
+def test_torchrun_tells_once_what_is_wrong(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its ranks must not find the package in the working directory.
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    command = arguments(root, tmp_path / "run")
+    command[command.index("table2/hmtl-puzzle2-aug1")] = "table2/nothing"
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hmtl"]
+    code, said = finished(start(*torchrun, *command))
+    assert code == 1
+    assert said.count("unknown preset 'table2/nothing'") == 1
 
 
 def test_samples_that_any_rank_replaced_are_listed(tmp_path: Path) -> None:
