@@ -106,20 +106,17 @@ class Renderer {
     return lend(std::move(request), {py::cast(images), permutation, turns, pose}, urgent);
   }
 
-  std::uint64_t submit_decoded(const Array<DecodedSource>& sources,
-                               const Array<SampleParams>& params,
+  std::uint64_t submit_decoded(const Array<Extent>& extent, const Array<SampleParams>& params,
+                               const Array<DecodedSource>& sources,
                                std::vector<Array<std::uint8_t>> images,
                                Array<std::int64_t> permutation, Array<std::int64_t> turns,
                                Array<float> pose, const RenderSettings& settings, py::object pixels,
                                bool urgent) {
-    const py::ssize_t count = sources.size();
-    check_shape(sources, {count}, "sources");
-    check_shape(params, {count, static_cast<py::ssize_t>(images.size())}, "params");
+    check_shape(sources, {extent.size()}, "sources");
     RenderDecodedRequest request;
-    request.sources.assign(sources.data(), sources.data() + count);
-    request.params.assign(params.data(), params.data() + params.size());
-    request.settings = settings;
-    request.target = batch_target(count, settings, images, permutation, turns, pose);
+    request.samples = sample_rows(extent, params, settings);
+    request.sources.assign(sources.data(), sources.data() + sources.size());
+    request.target = batch_target(extent.size(), settings, images, permutation, turns, pose);
     return lend(std::move(request), {py::cast(images), permutation, turns, pose, std::move(pixels)},
                 urgent);
   }
@@ -139,14 +136,15 @@ class Renderer {
 
   std::uint64_t submit_reading(const Array<Extent>& extent, const Array<SampleParams>& params,
                                const Array<std::int64_t>& slots, Array<std::uint8_t> encoded,
-                               Array<bool> plain, const RenderSettings& settings, bool urgent) {
-    check_shape(plain, {extent.size()}, "plain");
+                               Array<DecodedSource> sources, const RenderSettings& settings,
+                               bool urgent) {
+    check_shape(sources, {extent.size()}, "sources");
     ReadRequest request;
     request.samples = sample_rows(extent, params, settings);
     request.slots = slots_within(slots, encoded);
     request.bytes = encoded.mutable_data();
-    request.plain = plain.mutable_data();
-    return lend(std::move(request), {encoded, plain}, urgent);
+    request.sources = sources.mutable_data();
+    return lend(std::move(request), {encoded, sources}, urgent);
   }
 
   void check_process() const { core_->check_process(); }
@@ -247,10 +245,11 @@ void bind_loader(py::module_& m) {
            py::arg("images").noconvert(), py::arg("permutation").noconvert(),
            py::arg("turns").noconvert(), py::arg("pose").noconvert(), py::arg("settings"),
            py::arg("urgent") = false, "Queue a batch; returns its ticket.")
-      .def("submit_decoded", &Renderer::submit_decoded, py::kw_only(), py::arg("sources"),
-           py::arg("params"), py::arg("images").noconvert(), py::arg("permutation").noconvert(),
-           py::arg("turns").noconvert(), py::arg("pose").noconvert(), py::arg("settings"),
-           py::arg("pixels"), py::arg("urgent") = false,
+      .def("submit_decoded", &Renderer::submit_decoded, py::kw_only(), py::arg("extent"),
+           py::arg("params"), py::arg("sources"), py::arg("images").noconvert(),
+           py::arg("permutation").noconvert(), py::arg("turns").noconvert(),
+           py::arg("pose").noconvert(), py::arg("settings"), py::arg("pixels"),
+           py::arg("urgent") = false,
            "Queue a batch whose pixels, which `pixels` holds, are decoded already.")
       .def("submit_decoding", &Renderer::submit_decoding, py::kw_only(), py::arg("extent"),
            py::arg("params"), py::arg("slots"), py::arg("pixels").noconvert(),
@@ -258,7 +257,7 @@ void bind_loader(py::module_& m) {
            "Queue the decoding of samples into slots of one array.")
       .def("submit_reading", &Renderer::submit_reading, py::kw_only(), py::arg("extent"),
            py::arg("params"), py::arg("slots"), py::arg("encoded").noconvert(),
-           py::arg("plain").noconvert(), py::arg("settings"), py::arg("urgent") = false,
+           py::arg("sources").noconvert(), py::arg("settings"), py::arg("urgent") = false,
            "Queue the reading of files for another decoder.")
       .def("check_process", &Renderer::check_process, "Raise RuntimeError in a forked child.")
       .def("wait", &Renderer::wait, py::arg("ticket"),

@@ -64,17 +64,13 @@ void BatchRenderer::work_off(Job& job, int row, int thread) {
     for (std::size_t stage = 0; stage < kStages; ++stage) job.result.times[stage] += times[stage];
     if (!reason.empty()) job.result.bad.push_back({row, std::move(reason)});
     if (--job.left > 0) return;
+    released_.push_back(job.ticket);
     if (job.cancelled) {
-      release(job.ticket);
+      jobs_.erase(job.ticket);
     } else {
       done_.notify_all();
     }
   }
-}
-
-void BatchRenderer::release(std::uint64_t ticket) {
-  released_.push_back(ticket);
-  jobs_.erase(ticket);
 }
 
 std::optional<BatchResult> BatchRenderer::wait(std::uint64_t ticket,
@@ -121,7 +117,11 @@ void BatchRenderer::cancel(std::uint64_t ticket) {
   const auto found = jobs_.find(ticket);
   if (found == jobs_.end()) return;
   found->second->cancelled = true;
-  if (found->second->left == 0) release(ticket);
+  if (found->second->left == 0) {
+    // One without rows was never worked off.
+    released_.push_back(ticket);
+    jobs_.erase(found);
+  }
   done_.notify_all();
 }
 

@@ -44,8 +44,7 @@ class BatchRenderer {
   // Queues a batch and returns its ticket; nothing is queued if it throws, as it does for
   // a size or grid that cannot be (std::invalid_argument). Batches are worked off in the order they
   // come, those that are `urgent` before the others. The memory that the request points to must
-  // stay valid until the batch has been waited for or, if it was cancelled, until its ticket is
-  // among those released.
+  // stay valid until the batch has been waited for or its ticket is among those released.
   std::uint64_t submit(BatchRequest request, bool urgent = false);
 
   // Blocks until the batch is done or the time is over; then there is no result. A result is handed
@@ -59,7 +58,7 @@ class BatchRenderer {
   // Gives a batch up without waiting. An unknown ticket is no error.
   void cancel(std::uint64_t ticket);
 
-  // Returns the cancelled batches whose memory is not touched any more, each of them once.
+  // Returns batches whose memory is not touched any more, done or cancelled, since the last call.
   std::vector<std::uint64_t> take_released();
 
   // Drops what has not started and joins the threads: no memory is touched any more. Who waits for
@@ -76,7 +75,6 @@ class BatchRenderer {
   };
 
   void work_off(Job& job, int row, int thread);
-  void release(std::uint64_t ticket);
 
   FileTable files_;
   std::mutex mutex_;

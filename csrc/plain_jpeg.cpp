@@ -58,6 +58,8 @@ class Reader {
     return false;
   }
 
+  ImageSize size() const { return {height_, width_}; }
+
  private:
   bool take_segment(Segment& segment) {
     if (size_ - at_ < 2) return false;
@@ -175,9 +177,10 @@ class Reader {
 
 }  // namespace
 
-bool is_plain_jpeg(const std::uint8_t* bytes, std::size_t size, bool ignore_exif,
-                   std::int64_t max_pixels) {
-  return Reader(bytes, size, ignore_exif, max_pixels).is_plain();
+ImageSize plain_jpeg_size(const std::uint8_t* bytes, std::size_t size, bool ignore_exif,
+                          std::int64_t max_pixels) {
+  Reader reader(bytes, size, ignore_exif, max_pixels);
+  return reader.is_plain() ? reader.size() : ImageSize{};
 }
 
 }  // namespace hmtl

@@ -12,24 +12,24 @@ namespace {
 
 std::size_t at(int row) { return static_cast<std::size_t>(row); }
 
-void check_settings(const RenderSettings& settings) {
-  if (settings.size >= 1 && settings.grid >= 1 && settings.grid <= kMaxGrid) return;
-  throw std::invalid_argument(
-      "a batch needs a size of 1 or more and a grid of 1 … " + std::to_string(kMaxGrid) +
-      ", got size " + std::to_string(settings.size) + " and grid " + std::to_string(settings.grid));
-}
-
-void check_params(std::size_t rows, std::size_t views, const std::vector<SampleParams>& params) {
-  if (views == 0 || params.size() != rows * views) {
+void check_samples(const SampleRows& samples, const FileTable& files) {
+  const RenderSettings& settings = samples.settings;
+  if (settings.size < 1 || settings.grid < 1 || settings.grid > kMaxGrid) {
+    throw std::invalid_argument("a batch needs a size of 1 or more and a grid of 1 … " +
+                                std::to_string(kMaxGrid) + ", got size " +
+                                std::to_string(settings.size) + " and grid " +
+                                std::to_string(settings.grid));
+  }
+  if (samples.views < 1 || samples.params.size() != samples.extents.size() * at(samples.views)) {
     throw std::invalid_argument("a batch needs params for every row and view");
   }
-}
-
-void check_samples(const SampleRows& samples, const FileTable& files) {
-  check_settings(samples.settings);
-  check_params(samples.extents.size(), at(samples.views), samples.params);
   // A file number that is unknown is refused here, where the caller gets the error.
   for (const Extent& extent : samples.extents) files.path(extent);
+}
+
+void check_target(const SampleRows& samples, const BatchTarget& target) {
+  if (target.images.size() == at(samples.views)) return;
+  throw std::invalid_argument("a batch needs images for every view");
 }
 
 void check_slots(const SampleRows& samples, const std::vector<std::int64_t>& slots) {
@@ -48,42 +48,45 @@ RenderTarget target_of(const BatchTarget& target, const RenderSettings& settings
           target.pose + 3 * row};
 }
 
-// None where a request is not of files.
-const SampleRows* samples_of(const BatchRequest& request) {
-  struct Find {
-    const SampleRows* operator()(const RenderDecodedRequest&) const { return nullptr; }
-    const SampleRows* operator()(const RenderRequest& other) const { return &other.samples; }
-    const SampleRows* operator()(const DecodeRequest& other) const { return &other.samples; }
-    const SampleRows* operator()(const ReadRequest& other) const { return &other.samples; }
-  };
-  return std::visit(Find{}, request);
+const SampleRows& samples_of(const BatchRequest& request) {
+  return std::visit([](const auto& one) -> const SampleRows& { return one.samples; }, request);
 }
 
+// What only some requests ask for.
 struct Check {
-  const FileTable& files;
-
   void operator()(const RenderRequest& request) const {
-    check_samples(request.samples, files);
-    if (request.target.images.size() != at(request.samples.views)) {
-      throw std::invalid_argument("a batch needs images for every view");
-    }
+    check_target(request.samples, request.target);
   }
   void operator()(const RenderDecodedRequest& request) const {
-    check_settings(request.settings);
-    check_params(request.sources.size(), request.target.images.size(), request.params);
+    check_target(request.samples, request.target);
+    if (request.sources.size() != request.samples.extents.size()) {
+      throw std::invalid_argument("a batch needs a source for every row");
+    }
   }
   void operator()(const DecodeRequest& request) const {
-    check_samples(request.samples, files);
     check_slots(request.samples, request.slots);
     if (request.samples.settings.planes) {
       throw std::invalid_argument("slots hold RGB, not the planes of JPEGs");
     }
   }
-  void operator()(const ReadRequest& request) const {
-    check_samples(request.samples, files);
-    check_slots(request.samples, request.slots);
-  }
+  void operator()(const ReadRequest& request) const { check_slots(request.samples, request.slots); }
 };
+
+// The part of a picture of this size that is decoded.
+DecodedSource needed_part(const ImageSize& size, const DecodeOptions& options) {
+  Plane plane;
+  plane.full_height = size.height;
+  plane.full_width = size.width;
+  const Window window = needed_window(options, plane);
+  DecodedSource part;
+  part.height = window.height();
+  part.width = window.width();
+  part.top = window.y0;
+  part.left = window.x0;
+  part.full_height = size.height;
+  part.full_width = size.width;
+  return part;
+}
 
 struct Run {
   const FileTable& files;
@@ -92,24 +95,23 @@ struct Run {
 
   int operator()(const RenderRequest& request) const {
     const SampleRows& samples = request.samples;
-    return render_sample(files, samples.extents[at(row)],
-                         samples.params.data() + row * samples.views, samples.settings, scratch,
-                         target_of(request.target, samples.settings, row));
+    return render_sample(files, samples.extents[at(row)], samples.params_of(row), samples.settings,
+                         scratch, target_of(request.target, samples.settings, row));
   }
 
   int operator()(const RenderDecodedRequest& request) const {
+    const SampleRows& samples = request.samples;
     const DecodedSource& source = request.sources[at(row)];
     if (source.height == 0) return 0;
-    const auto views = static_cast<std::ptrdiff_t>(request.target.images.size());
-    render_decoded(source, request.params.data() + row * views, request.settings, scratch,
-                   target_of(request.target, request.settings, row));
+    render_decoded(source, samples.params_of(row), samples.settings, scratch,
+                   target_of(request.target, samples.settings, row));
     return 0;
   }
 
   int operator()(const DecodeRequest& request) const {
     const SampleRows& samples = request.samples;
     request.sources[row] = {};
-    check_views(samples.params.data() + row * samples.views, at(samples.views));
+    check_views(samples.params_of(row), at(samples.views));
     decode_sample(files, samples.extents[at(row)], samples.decoding(row), scratch);
     const std::int64_t first = request.slots[at(row)], last = request.slots[at(row) + 1];
     request.sources[row] = fill_slot(scratch.picture, request.pixels + first, last - first);
@@ -118,46 +120,45 @@ struct Run {
   }
 
   int operator()(const ReadRequest& request) const {
-    request.plain[row] = false;
+    request.sources[row] = {};
     scratch.clock.start();
-    request.plain[row] = read_plain(request);
+    try {
+      request.sources[row] = read_plain(request);
+    } catch (const std::exception&) {
+      // Found again by our own decoder.
+    }
     scratch.clock.lap(Stage::kRead);
     return 0;
   }
 
-  bool read_plain(const ReadRequest& request) const {
+  DecodedSource read_plain(const ReadRequest& request) const {
     const SampleRows& samples = request.samples;
     const Extent& extent = samples.extents[at(row)];
     const std::int64_t first = request.slots[at(row)], last = request.slots[at(row) + 1];
-    if (extent.codec != Codec::kJpeg || extent.size > last - first) return false;
-    if (jpeg_denominator(samples.decoding(row)) > 1) return false;
-    try {
-      files.read(extent, scratch.encoded);
-    } catch (const DecodeError&) {
-      return false;
-    }
+    const DecodeOptions options = samples.decoding(row);
+    if (extent.codec != Codec::kJpeg || extent.size > last - first) return {};
+    if (jpeg_denominator(options) > 1) return {};
+    files.read(extent, scratch.encoded);
     std::copy(scratch.encoded.begin(), scratch.encoded.end(), request.bytes + first);
-    return is_plain_jpeg(scratch.encoded.data(), scratch.encoded.size(),
-                         samples.settings.ignore_exif, samples.settings.max_pixels);
+    const ImageSize size = plain_jpeg_size(scratch.encoded.data(), scratch.encoded.size(),
+                                           options.ignore_exif, options.max_pixels);
+    return size.height > 0 ? needed_part(size, options) : DecodedSource{};
   }
 };
 
 }  // namespace
 
 DecodeOptions SampleRows::decoding(int row) const {
-  return decode_options(params.data() + row * views, at(views), settings);
+  return decode_options(params_of(row), at(views), settings);
 }
 
 void check_request(const BatchRequest& request, const FileTable& files) {
-  std::visit(Check{files}, request);
+  check_samples(samples_of(request), files);
+  std::visit(Check{}, request);
 }
 
 int count_rows(const BatchRequest& request) {
-  const SampleRows* const samples = samples_of(request);
-  const std::size_t rows = samples != nullptr
-                               ? samples->extents.size()
-                               : std::get<RenderDecodedRequest>(request).sources.size();
-  return static_cast<int>(rows);
+  return static_cast<int>(samples_of(request).extents.size());
 }
 
 int run_row(const BatchRequest& request, int row, const FileTable& files, RenderScratch& scratch) {
@@ -165,9 +166,7 @@ int run_row(const BatchRequest& request, int row, const FileTable& files, Render
 }
 
 std::string row_name(const BatchRequest& request, int row, const FileTable& files) {
-  const SampleRows* const samples = samples_of(request);
-  if (samples == nullptr) return "row " + std::to_string(row) + " of decoded pictures";
-  return files.name(samples->extents[at(row)]);
+  return files.name(samples_of(request).extents[at(row)]);
 }
 
 }  // namespace hmtl

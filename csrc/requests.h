@@ -19,6 +19,7 @@ struct SampleRows {
   int views = 1;
   RenderSettings settings;
 
+  const SampleParams* params_of(int row) const { return params.data() + row * views; }
   DecodeOptions decoding(int row) const;
 };
 
@@ -38,9 +39,8 @@ struct RenderRequest {
 
 // From pixels on the host to pixels and labels. Rows whose source has no height are left alone.
 struct RenderDecodedRequest {
+  SampleRows samples;                  // whose files are not looked at
   std::vector<DecodedSource> sources;  // N
-  std::vector<SampleParams> params;    // N × V
-  RenderSettings settings;
   BatchTarget target;
 };
 
@@ -53,14 +53,14 @@ struct DecodeRequest {
   DecodedSource* sources = nullptr;  // N
 };
 
-// The bytes of files for another decoder, and of which rows it may have them: those that are plain
-// JPEGs which our own decoder would not scale down. Nothing is an error: whoever decodes the other
-// rows finds out what is wrong with them.
+// The bytes of files for another decoder, and which part of the picture it is to decode: no part,
+// which has no height, unless the file is a plain JPEG that our own decoder would not scale down.
+// Nothing is an error: whoever decodes the other rows finds out what is wrong with them.
 struct ReadRequest {
   SampleRows samples;
   std::vector<std::int64_t> slots;  // N + 1, as of DecodeRequest; a slot has room for its extent
   std::uint8_t* bytes = nullptr;
-  bool* plain = nullptr;  // N
+  DecodedSource* sources = nullptr;  // N, without the address of pixels
 };
 
 using BatchRequest = std::variant<RenderRequest, RenderDecodedRequest, DecodeRequest, ReadRequest>;

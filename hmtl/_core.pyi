@@ -85,8 +85,9 @@ class BatchRenderer:
     def submit_decoded(
         self,
         *,
-        sources: npt.NDArray[Any],
+        extent: npt.NDArray[Any],
         params: npt.NDArray[Any],
+        sources: npt.NDArray[Any],
         images: Sequence[_Pixels],
         permutation: _Ints,
         turns: _Ints,
@@ -97,7 +98,7 @@ class BatchRenderer:
     ) -> int:
         """Do the same from pictures in memory: DECODED_SOURCE (N,), in what `pixels` keeps alive.
 
-        Rows whose source has no height are left alone.
+        Rows whose source has no height are left alone; files are named by errors alone.
         """
     def submit_decoding(
         self,
@@ -123,14 +124,15 @@ class BatchRenderer:
         params: npt.NDArray[Any],
         slots: _Ints,
         encoded: _Pixels,
-        plain: npt.NDArray[np.bool_],
+        sources: npt.NDArray[Any],
         settings: RenderSettings,
         urgent: bool = False,
     ) -> int:
         """Queue the reading of samples into slots of one array, for another decoder.
 
-        Fills `plain` (N,): which rows are whole, usual JPEGs that this core would not scale down
-        while it decodes them, and that fit into their slots. What others hold is unspecified.
+        Fills `sources` (N,), DECODED_SOURCE: the part of the picture that the views need, without
+        an address. Without height are rows that are no whole, usual JPEG, that this core would
+        scale down while it decodes them, or that do not fit into their slot.
         """
     def check_process(self) -> None:
         """Raise RuntimeError in a forked child, where there are no threads."""

@@ -1,5 +1,6 @@
 """What all tests share: which code is tested, and what must be there for marked ones."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -30,13 +31,16 @@ def _missing(marker: str) -> str | None:
         if root is None:
             return "HMTL_DATA does not name a folder with real data sets"
         return None if Path(root).is_dir() else f"HMTL_DATA names {root}, which is no folder"
+    if marker == "dali":
+        installed = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.dali")
+        return None if installed else "NVIDIA DALI is not installed (the extra dali-cu13)"
     import torch  # noqa: PLC0415 — only a session with GPU tests pays for it
 
     return None if torch.cuda.is_available() else "there is no CUDA device"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for marker in ("data", "gpu"):
+    for marker in ("data", "dali", "gpu"):
         marked = [item for item in items if item.get_closest_marker(marker)]
         if not marked or marker in _REQUIRED:
             continue
@@ -66,6 +70,7 @@ def quick_plan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _gpu_if_required(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("gpu") and (reason := _missing("gpu")):
-        pytest.fail(f"HMTL_REQUIRE demands a GPU: {reason}")
+def _what_is_required(request: pytest.FixtureRequest) -> None:
+    for marker in ("dali", "gpu"):
+        if request.node.get_closest_marker(marker) and (reason := _missing(marker)):
+            pytest.fail(f"HMTL_REQUIRE demands {marker}: {reason}")

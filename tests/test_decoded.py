@@ -109,7 +109,12 @@ def test_what_is_rendered_from_slots_is_what_is_rendered_from_files(
     filled = targets(len(dataset), views, size, 9)
     core = core_of(dataset)
     ticket = core.submit_decoded(
-        sources=sources, params=params, settings=settings, pixels=pixels, **filled
+        extent=dataset.extent,
+        sources=sources,
+        params=params,
+        settings=settings,
+        pixels=pixels,
+        **filled,
     )
     assert core.wait(ticket)[0] == []
     for view, wanted_view in zip(filled["images"], wanted["images"], strict=True):
@@ -171,6 +176,7 @@ def test_a_bad_file_leaves_a_source_without_height_and_is_named_as_ever(mixed):
     first = filled["images"][0][0]
     first[:] = 7
     ticket = core.submit_decoded(
+        extent=mixed.extent[:1],
         sources=sources[:1],
         params=params[:1],
         settings=settings,
@@ -201,6 +207,7 @@ def render_one(dataset: Dataset, source: np.ndarray, pixels: object) -> list[tup
     """Return what was wrong with rendering a source with the params of the first row."""
     core = core_of(dataset)
     ticket = core.submit_decoded(
+        extent=dataset.extent[:1],
         sources=source,
         params=draw(dataset, Loader(dataset, batch_size=1, size=48))[:1],
         settings=_core.RenderSettings(size=48, grid=3, **SETTINGS),
@@ -229,7 +236,7 @@ def test_a_source_that_cannot_be_is_refused(mixed, field, value):
     assert render_one(mixed, source, pixels) == []
     source[field] = value
     assert render_one(mixed, source, pixels) == [
-        (0, "a decoded source is no part of a picture: row 0 of decoded pictures")
+        (0, f"a decoded source is no part of a picture: {mixed.paths()[0]}")
     ]
 
 
@@ -250,6 +257,7 @@ def test_the_pixels_are_kept_until_the_batch_was_waited_for(mixed):
     gone = weakref.ref(holder)
     core = core_of(mixed)
     ticket = core.submit_decoded(
+        extent=mixed.extent[:1],
         sources=source,
         params=draw(mixed, Loader(mixed, batch_size=1, size=48))[:1],
         settings=_core.RenderSettings(size=48, grid=3, **SETTINGS),
@@ -289,41 +297,47 @@ def test_slots_that_do_not_fit_their_array_are_refused(mixed):
 
 def read(
     dataset: Dataset, *, room: int = 0, size: int = 48, **settings: Any
-) -> tuple[list[bytes], list[bool]]:
-    """Return the slots of all rows after reading, and which rows are plain."""
+) -> tuple[list[bytes], np.ndarray]:
+    """Return the slots of all rows after reading, and the parts that are to be decoded."""
     slots = slots_of(dataset.extent["size"] + room)
     encoded = np.zeros(slots[-1], np.uint8)
-    plain = np.ones(len(dataset), np.bool_)
+    parts = np.ones(len(dataset), _core.DECODED_SOURCE)
     core = core_of(dataset)
     ticket = core.submit_reading(
         extent=dataset.extent,
         params=draw(dataset, Loader(dataset, batch_size=1, size=size)),
         slots=slots,
         encoded=encoded,
-        plain=plain,
+        sources=parts,
         settings=_core.RenderSettings(size=size, grid=3, **(SETTINGS | settings)),
     )
     assert core.wait(ticket)[:2] == ([], 0)
-    parts = [encoded[start:end].tobytes() for start, end in pairwise(slots)]
-    return parts, plain.tolist()
+    assert not parts["pixels"].any()
+    return [encoded[start:end].tobytes() for start, end in pairwise(slots)], parts
 
 
 def test_plain_jpegs_are_read_as_they_are_and_nothing_else_is_plain(mixed):
-    encoded, plain = read(mixed)
+    encoded, parts = read(mixed)
+    plain = (parts["height"] > 0).tolist()
     assert plain == plain_rows(mixed)
     assert 0 < sum(plain) < len(plain)
     for path, data, is_plain in zip(mixed.paths(), encoded, plain, strict=True):
         assert not is_plain or data == Path(path).read_bytes()
+    # What is to be decoded is what our own decoder decodes.
+    settings = _core.RenderSettings(size=48, grid=3, **SETTINGS)
+    _, sources, _ = decode(mixed, draw(mixed, Loader(mixed, batch_size=1, size=48)), settings)
+    for name in ("height", "width", "top", "left", "full_height", "full_width", "denominator"):
+        assert np.array_equal(parts[name][plain], sources[name][plain])
 
 
 def test_what_our_decoder_would_scale_down_or_refuse_is_not_plain(mixed):
-    assert not any(read(mixed, max_pixels=10)[1])
+    assert not read(mixed, max_pixels=10)[1]["height"].any()
     boxes = [(0, 0, 70, 70)] * len(mixed)
-    assert any(read(with_boxes(mixed, boxes), size=10)[1])
+    assert read(with_boxes(mixed, boxes), size=10)[1]["height"].any()
     boxes = [(0, 0, 99, 99)] * len(mixed)
-    assert not any(read(with_boxes(mixed, boxes), size=8)[1])
+    assert not read(with_boxes(mixed, boxes), size=8)[1]["height"].any()
     # No room for them.
-    assert not any(read(mixed, room=-1)[1])
+    assert not read(mixed, room=-1)[1]["height"].any()
 
 
 def marker(data: bytes, kind: int) -> int:
@@ -378,13 +392,13 @@ def test_no_damaged_jpeg_is_plain(tmp_path, mixed):
         files=tuple(f"{number}.jpg" for number in range(len(files))),
         extent=extent,
     )
-    plain = dict(zip(files, read(dataset)[1], strict=True))
-    assert [name for name, is_plain in plain.items() if is_plain] == ["whole"]
+    heights = dict(zip(files, read(dataset)[1]["height"].tolist(), strict=True))
+    assert [name for name, height in heights.items() if height > 0] == ["whole"]
 
 
 def test_an_orientation_is_plain_only_where_it_is_ignored(tmp_path):
     scene(60, 60).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + exif(6))
     (tmp_path / "labels.csv").write_text("path,x0,y0,x1,y1,yaw,pitch,roll\na.jpg,0,0,60,60,0,0,0")
     dataset = open_dataset(tmp_path)
-    assert read(dataset)[1] == [False]
-    assert read(dataset, ignore_exif=True)[1] == [True]
+    assert read(dataset)[1]["height"] == [0]
+    assert read(dataset, ignore_exif=True)[1]["height"] == [60]

@@ -241,6 +241,7 @@ def provoke(what: str, dataset: Dataset, folder: Path, own: Path) -> None:
         "unknown layout": lambda: open_dataset(folder / "300W_LP", crop="tight"),
         "a row number beyond": lambda: dataset.subset([len(dataset)]),
         "a setting of the loader": lambda: Augmentation(blur=2.0),
+        "an engine that": lambda: Loader(dataset, 4, engine="dali", decode="planes"),
         "an augmentation's file": lambda: Loader(dataset, 4, augmentation="nowhere.toml"),
         "an epoch has not": lambda: Loader(dataset, len(dataset) + 1),
         "a state of other settings": other_state,

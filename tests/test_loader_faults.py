@@ -262,7 +262,7 @@ def test_warnings_of_the_decoder_are_counted_and_the_samples_are_used(tmp_path):
         ({"grid": 1}, r"grid must be in \[2, 8\], got 1"),
         ({"size": 10, "grid": 8}, "grid 8 is too fine for size 10"),
         ({"size": 4}, "size must be in"),
-        ({"engine": "dali"}, "engine must be one of"),
+        ({"engine": "fast"}, "engine must be one of"),
         ({"decode": "yuv"}, "decode must be one of"),
         ({"puzzled_fraction": 1.5}, "puzzled_fraction must be in"),
         ({"batch_size": 24}, "an epoch has no full batch: 23 samples, a global batch of 24"),

@@ -22,6 +22,10 @@ from hmtl.data import Dataset, Loader
 
 OPTIONS = {"batch_size": 4, "size": 32}
 
+EVERY_ENGINE = pytest.mark.parametrize(
+    "engine", ["native", pytest.param("dali", marks=pytest.mark.dali)]
+)
+
 AT_ONCE_S = 3.0
 """On a busy machine; the work that is given up takes longer."""
 
@@ -37,24 +41,29 @@ def known(dataset):
     return [digest(batch) for batch in Loader(dataset, **OPTIONS)]
 
 
-def long_work(dataset: Dataset) -> Loader:
+def long_work(dataset: Dataset, engine: str = "native") -> Loader:
     """A loader whose first batch takes seconds, while every row of it takes a moment."""
     many = dataset.subset(np.resize(np.arange(COUNT), 2000))
-    return Loader(many, batch_size=2000, size=512, augmentation="level2", num_threads=1, prefetch=1)
+    return Loader(
+        many, batch_size=2000, size=512, augmentation="level2", num_threads=1, prefetch=1,
+        engine=engine,
+    )  # fmt: skip
 
 
 PRELUDE = """
-import os, signal, sys, threading, time
+import functools, os, signal, sys, threading, time
 import numpy as np
 from hmtl.data import Loader, open_dataset
+Loader = functools.partial(Loader, engine=sys.argv[2])
 dataset = open_dataset(sys.argv[1])
 many = dataset.subset(np.resize(np.arange(len(dataset)), 2000))
 """
 
 
-def start(dataset: Dataset, program: str) -> subprocess.Popen[str]:
+def start(dataset: Dataset, program: str, engine: str = "native") -> subprocess.Popen[str]:
+    arguments = [PRELUDE + program, str(dataset.root), engine]
     return subprocess.Popen(
-        [sys.executable, "-P", "-X", "faulthandler", "-c", PRELUDE + program, str(dataset.root)],
+        [sys.executable, "-P", "-X", "faulthandler", "-c", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -116,8 +125,9 @@ print("works", flush=True)
 """
 
 
-def test_ctrl_c_in_the_middle_of_an_epoch_ends_it_and_the_loader_works_again(dataset):
-    process = start(dataset, CTRL_C)
+@EVERY_ENGINE
+def test_ctrl_c_in_the_middle_of_an_epoch_ends_it_and_the_loader_works_again(dataset, engine):
+    process = start(dataset, CTRL_C, engine)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
@@ -140,8 +150,9 @@ print(loader.state_dict()["samples"], flush=True)
 """
 
 
-def test_ctrl_c_is_seen_while_a_batch_is_waited_for(dataset):
-    process = start(dataset, WAITING)
+@EVERY_ENGINE
+def test_ctrl_c_is_seen_while_a_batch_is_waited_for(dataset, engine):
+    process = start(dataset, WAITING, engine)
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
     time.sleep(0.3)
@@ -253,8 +264,9 @@ def test_close_ends_a_pass_under_way_and_may_come_twice(dataset):
         iter(loader)
 
 
-def test_close_on_another_thread_ends_the_wait(dataset):
-    loader = long_work(dataset)
+@EVERY_ENGINE
+def test_close_on_another_thread_ends_the_wait(dataset, engine):
+    loader = long_work(dataset, engine)
     timer = threading.Timer(0.3, loader.close)
     timer.start()
     began = time.monotonic()
@@ -270,9 +282,10 @@ def test_a_pass_goes_on_after_its_loader_was_dropped(dataset, known):
     assert [digest(batch) for batch in iterator] == known
 
 
-def test_loaders_and_passes_in_cycles_are_collected_in_any_order(dataset):
+@EVERY_ENGINE
+def test_loaders_and_passes_in_cycles_are_collected_in_any_order(dataset, engine):
     for _ in range(20):
-        loader = Loader(dataset, num_threads=4, prefetch=6, **OPTIONS)
+        loader = Loader(dataset, num_threads=4, prefetch=6, engine=engine, **OPTIONS)
         iterator = iter(loader)
         cycle = [loader, iterator, next(iterator)]
         cycle.append(cycle)
@@ -350,8 +363,9 @@ print("parent", sum(1 for _ in iterator))
 """
 
 
-def test_a_forked_child_gets_a_clear_error_or_makes_its_own_loader(dataset):
-    assert outcome(start(dataset, FORK), timeout=120) == (0, "parent 4\n", "")
+@EVERY_ENGINE
+def test_a_forked_child_gets_a_clear_error_or_makes_its_own_loader(dataset, engine):
+    assert outcome(start(dataset, FORK, engine), timeout=120) == (0, "parent 4\n", "")
 
 
 ENDS = """
@@ -362,25 +376,33 @@ kept = next(iterator)
 """
 
 
+INTERRUPTED = "os.kill(os.getpid(), signal.SIGINT); time.sleep(5)"
+
+
 @pytest.mark.parametrize(
-    ("then", "code", "said"),
+    ("engine", "then", "code", "said"),
     [
-        ("", 0, ""),
-        ("raise SystemExit(3)", 3, ""),
-        ("raise ValueError('mine')", 1, "ValueError: mine"),
-        ("os._exit(7)", 7, ""),
-        ("sys.modules['kept'] = iterator; loader.me = loader", 0, ""),
-        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", -signal.SIGINT, "KeyboardInterrupt"),
-        ("threading.Thread(target=lambda: [next(iterator), sys.exit(2)]).start()", 0, ""),
+        ("native", "", 0, ""),
+        ("native", "raise SystemExit(3)", 3, ""),
+        ("native", "raise ValueError('mine')", 1, "ValueError: mine"),
+        ("native", "os._exit(7)", 7, ""),
+        ("native", "sys.modules['kept'] = iterator; loader.me = loader", 0, ""),
+        ("native", INTERRUPTED, -signal.SIGINT, "KeyboardInterrupt"),
+        ("native", "threading.Thread(target=lambda: [next(iterator), sys.exit(2)]).start()", 0, ""),
+        pytest.param("dali", "raise SystemExit(3)", 3, "", marks=pytest.mark.dali),
+        pytest.param(
+            "dali", INTERRUPTED, -signal.SIGINT, "KeyboardInterrupt", marks=pytest.mark.dali
+        ),
     ],
 )
-def test_a_process_ends_without_close(dataset, then, code, said):
-    returned, _, err = outcome(start(dataset, ENDS.format(then=then)))
+def test_a_process_ends_without_close(dataset, engine, then, code, said):
+    returned, _, err = outcome(start(dataset, ENDS.format(then=then), engine))
     assert returned == code
     assert (said in err) if said else err == ""
 
 
-def test_a_process_ends_while_daemon_threads_wait(dataset):
+@EVERY_ENGINE
+def test_a_process_ends_while_daemon_threads_wait(dataset, engine):
     program = """
 loader = Loader(many, batch_size=500, size=256, num_threads=1, prefetch=1)
 threading.excepthook = lambda args: os.write(1, f"{args.exc_value}\\n".encode())
@@ -388,7 +410,7 @@ for _ in range(40):
     threading.Thread(target=lambda: next(iter(loader)), daemon=True).start()
 time.sleep(0.2)
 """
-    code, out, err = outcome(start(dataset, program))
+    code, out, err = outcome(start(dataset, program, engine))
     assert (code, err) == (0, "")
     # Those that were not out of their wait by then never got the GIL again: it may be all of them.
     assert set(out.splitlines()) <= {"the loader was closed while a batch was waited for"}

@@ -16,12 +16,14 @@ from hmtl.data.arguments import check_choice, whole_number, yes_or_no
 from hmtl.data.augmentation import Augmentation, resolve_augmentation
 from hmtl.data.batch import Batch
 from hmtl.data.dataset import Dataset
+from hmtl.data.engines import EngineName, check_engine, make_engine
+from hmtl.data.options import Decode, Pretext, RenderOptions
 from hmtl.data.order import LARGEST_EPOCH, epoch_order, process_plan
-from hmtl.data.packing.record import Fit
+from hmtl.data.packing.record import Fit, check_covered
 from hmtl.data.parallel import usable_cores
 from hmtl.data.read_ahead import Epoch, ReadAhead, Remedy
 from hmtl.data.record import Record
-from hmtl.data.rendering import Decode, Pretext, Renderer, RenderOptions
+from hmtl.data.rendering import Renderer
 from hmtl.data.state import Position, all_that_shapes_batches, make_state, read_state
 from hmtl.data.upload import Uploader
 from hmtl.errors import ConfigError
@@ -65,8 +67,8 @@ class Loader:
         num_threads: int = 0,
         prefetch: int = 3,
         device: str | torch.device = "cpu",
-        engine: Literal["native"] = "native",
-        decode: Decode = "planes",
+        engine: EngineName = "native",
+        decode: Decode | None = None,
         puzzled_fraction: float = 1.0,
         on_error: Literal["raise", "substitute"] = "raise",
         exif: Literal["refuse", "ignore"] = "refuse",
@@ -77,7 +79,8 @@ class Loader:
         `batch_size` is per rank; `size` is the side of the square images in px; `rank` and
         `world_size` come from torch.distributed or the environment where they are None;
         `num_threads` = 0 takes all cores this process may use; `prefetch` batches are rendered
-        ahead. Raises ConfigError for values that make no sense.
+        ahead. `decode` None is "planes", or "rgb" where the engine has nothing else. Raises
+        ConfigError for values that make no sense and for an engine that is not installed.
         """
         if not isinstance(dataset, Dataset):
             raise TypeError(f"dataset must be a Dataset, as open_dataset gives, got {dataset!r}")
@@ -88,12 +91,12 @@ class Loader:
             grid=grid,
             views=views,
             fit=fit,
-            decode=decode,
+            decode=check_engine(engine, decode, device),
             puzzled_fraction=puzzled_fraction,
             exif=exif,
             max_pixels=max_pixels,
         )
-        check_choice("engine", engine, ("native",))
+        check_covered(dataset.packings, margin=options.augmentation.margin[1], fit=options.fit)
         check_choice("on_error", on_error, ("raise", "substitute"))
         self._seed = whole_number("seed", seed, 0, 2**64 - 1)
         self._prefetch = whole_number("prefetch", prefetch, 1, 1024)
@@ -111,8 +114,10 @@ class Loader:
         self._renderer = Renderer(
             dataset,
             options,
+            make_engine(
+                engine, dataset, options, batch_size=self._plan.batch_size, threads=threads
+            ),
             seed=self._seed,
-            threads=threads,
             buffers=self._uploader.buffers(
                 (self._plan.batch_size, options.size, options.size, 3),
                 # On their way, with the user, and dropped by the user when the next one comes.
@@ -178,9 +183,11 @@ class Loader:
         """Return counts since the loader was made.
 
         `wait_s` are the seconds that batches were waited for, `stages` those that all threads
-        together spent on reading, decoding and so on, `warnings` those of the decoders. `bad` names
-        each sample that could not be read (`index`, `name`) and the last `reason`, `bad_in_epoch`
-        the indexes of those met in the pass begun last; `substituted` counts their rows.
+        together spent on reading, decoding and so on, `warnings` those of the core's decoders, and
+        `decoded_by_core` the rows that these had: all, unless the engine has another decoder.
+        `bad` names each sample that could not be read (`index`, `name`) and the last `reason`,
+        `bad_in_epoch` the indexes of those met in the pass begun last; `substituted` counts their
+        rows.
         """
         return {**self._record.stats(), "bad_in_epoch": sorted(self._bad_in_pass)}
 

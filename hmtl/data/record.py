@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hmtl.data.dataset import Dataset
-from hmtl.data.rendering import Finished
+from hmtl.data.engine import Finished
 
 _logger = logging.getLogger(__name__)
 
@@ -19,7 +19,14 @@ class Record:
     def __init__(self, dataset: Dataset, about: dict[str, Any]) -> None:
         self._dataset = dataset
         self._about = about
-        self._counts = {"batches": 0, "samples": 0, "substituted": 0, "warnings": 0, "wait_s": 0.0}
+        self._counts = {
+            "batches": 0,
+            "samples": 0,
+            "substituted": 0,
+            "decoded_by_core": 0,
+            "warnings": 0,
+            "wait_s": 0.0,
+        }
         self._stages: dict[str, float] = {}
         self._bad: dict[int, str] = {}
         self._lock = threading.Lock()
@@ -27,6 +34,7 @@ class Record:
     def add_rendered(self, finished: Finished) -> None:
         """Count the work that was done for a batch or for one row of it."""
         with self._lock:
+            self._counts["decoded_by_core"] += finished.decoded_by_core
             self._counts["warnings"] += finished.warnings
             for stage, seconds in finished.seconds.items():
                 self._stages[stage] = self._stages.get(stage, 0.0) + seconds

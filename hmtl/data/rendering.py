@@ -1,116 +1,30 @@
-"""Rows of a dataset to pixels and labels: what is rendered, and the queue that renders it ahead."""
+"""Rows of a dataset to pixels and labels: what an engine is given, and what becomes of it."""
 
-import os
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from hmtl import _core
-from hmtl.data.arguments import check_choice, real_number, whole_number
-from hmtl.data.augmentation import Augmentation
 from hmtl.data.batch import Batch
 from hmtl.data.buffers import BufferPool, Pixels
 from hmtl.data.dataset import Dataset
-from hmtl.data.packing.record import Fit, check_covered
-from hmtl.errors import ConfigError
+from hmtl.data.engine import Engine, Finished, Work
+from hmtl.data.options import RenderOptions
 from hmtl.pose import in_plane_turn
 
 PADDING = -1
 """Index of a row that only fills up a rank's last batch."""
-
-Pretext = Literal["none", "puzzle", "rotation", "puzzle-rotation"]
-Decode = Literal["planes", "rgb"]
-
-# Numbers of the core's enumerations.
-_PRETEXTS = {"none": 0, "puzzle": 1, "rotation": 2, "puzzle-rotation": 3}
-_FITS = {"short-side": 0, "stretch": 1}
-_MAX_GRID = 8
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RenderOptions:
-    """All that shapes the pixels and labels of a sample, beside seed, epoch and sample."""
-
-    size: int
-    """Side of the square output, px."""
-    augmentation: Augmentation
-    pretext: Pretext
-    grid: int
-    """Tiles per side; 1 where the pretext task is none."""
-    views: int
-    fit: Fit
-    decode: Decode
-    puzzled_fraction: float
-    exif: Literal["refuse", "ignore"]
-    max_pixels: int
-
-    def __post_init__(self) -> None:
-        check_choice("pretext", self.pretext, _PRETEXTS)
-        check_choice("fit", self.fit, _FITS)
-        check_choice("decode", self.decode, ("planes", "rgb"))
-        check_choice("exif", self.exif, ("refuse", "ignore"))
-        self._make_whole("size", 8, 4096)
-        self._make_whole("views", 1, 64)
-        self._make_whole("max_pixels", 1, 2**40)
-        fraction = real_number("puzzled_fraction", self.puzzled_fraction, 0.0, 1.0)
-        object.__setattr__(self, "puzzled_fraction", fraction)
-        if self.pretext == "none":
-            object.__setattr__(self, "grid", 1)
-            return
-        self._make_whole("grid", 2, _MAX_GRID)
-        if -(-self.size // self.grid) * (self.grid - 1) >= self.size:
-            raise ConfigError(
-                f"grid {self.grid} is too fine for size {self.size}: tiles would be cut off"
-            )
-
-    def _make_whole(self, name: str, low: int, high: int) -> None:
-        object.__setattr__(self, name, whole_number(name, getattr(self, name), low, high))
-
-    @property
-    def has_permutation(self) -> bool:
-        return self.pretext in ("puzzle", "puzzle-rotation")
-
-    @property
-    def has_turns(self) -> bool:
-        return self.pretext in ("rotation", "puzzle-rotation")
-
-    def draw_settings(self) -> _core.DrawSettings:
-        return _core.DrawSettings(
-            augmentation=self.augmentation.to_core(),
-            fit=_FITS[self.fit],
-            pretext=_PRETEXTS[self.pretext],
-            grid=self.grid,
-            size=self.size,
-            puzzled_fraction=self.puzzled_fraction,
-        )
-
-    def render_settings(self) -> _core.RenderSettings:
-        return _core.RenderSettings(
-            size=self.size,
-            grid=self.grid,
-            planes=self.decode == "planes",
-            ignore_exif=self.exif == "ignore",
-            max_pixels=self.max_pixels,
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
-        values = asdict(self)
-        values["augmentation"] = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in values["augmentation"].items()
-        }
-        return values
 
 
 @dataclass(slots=True, eq=False)
 class Pending:
     """A batch on its way. Threads write to its arrays until it is finished."""
 
-    ticket: int
+    ticket: Any
+    """What the engine calls it."""
     index: npt.NDArray[np.int64]
     """(N,) rows of the dataset; padding comes last."""
     images: list[Pixels]
@@ -130,40 +44,24 @@ class Pending:
             getattr(self, name)[row] = getattr(other, name)[0]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finished:
-    """What became of a batch."""
-
-    bad: list[tuple[int, str]]
-    """Rows that could not be rendered, and why."""
-    warnings: int
-    """Of the decoder."""
-    seconds: dict[str, float]
-    """By stage, of all threads together."""
-
-
 class Renderer:
-    """Renders rows of a dataset on threads of the compiled core, first come, first served."""
+    """Renders rows of a dataset with an engine: draws, makes the arrays, and batches of them."""
 
     def __init__(
         self,
         dataset: Dataset,
         options: RenderOptions,
+        engine: Engine[Any],
         *,
         seed: int,
-        threads: int,
         buffers: BufferPool,
     ) -> None:
-        check_covered(dataset.packings, margin=options.augmentation.margin[1], fit=options.fit)
         self._dataset = dataset
         self._options = options
         self._seed = seed
         self._buffers = buffers
         self._draw_settings = options.draw_settings()
-        self._render_settings = options.render_settings()
-        # As bytes: names on disk need not be UTF-8.
-        paths = [os.fsencode(path) for path in dataset.paths()]
-        self._core = _core.BatchRenderer(paths, threads)
+        self._engine = engine
 
     def draw(self, rows: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[Any]:
         """Return the params (N, V) of these rows."""
@@ -208,16 +106,17 @@ class Renderer:
         pending.pose[:real] = self._turned_pose(rows, params["turn"][:, 0])
         for view in pending.images:
             view[real:] = 0
-        pending.ticket = self._core.submit(
+        work = Work(
             extent=self._dataset.extent[rows],
             params=params,
-            images=[view[:real] for view in pending.images],
-            permutation=pending.permutation[:real],
-            turns=pending.turns[:real],
-            pose=pending.pose[:real],
-            settings=self._render_settings,
-            urgent=urgent,
+            target={
+                "images": [view[:real] for view in pending.images],
+                "permutation": pending.permutation[:real],
+                "turns": pending.turns[:real],
+                "pose": pending.pose[:real],
+            },
         )
+        pending.ticket = self._engine.start(work, urgent=urgent)
         return pending
 
     def _turned_pose(
@@ -234,23 +133,22 @@ class Renderer:
     def finish(self, pending: Pending) -> Finished:
         """Wait for a batch; whatever ends the wait early, as Ctrl-C does, gives the batch up."""
         try:
-            bad, warnings, seconds = self._core.wait(pending.ticket)
+            return self._engine.finish(pending.ticket)
         except BaseException:
             self.cancel(pending)
             raise
-        return Finished(bad=bad, warnings=warnings, seconds=seconds)
 
     def is_whole(self, pending: Pending) -> bool:
         """Return whether `finish` would not wait, and find no row that could not be rendered."""
-        return self._core.is_whole(pending.ticket)
+        return self._engine.is_whole(pending.ticket)
 
     def cancel(self, pending: Pending) -> None:
         """Give a batch up, without waiting; its memory is kept as long as threads write to it."""
-        self._core.cancel(pending.ticket)
+        self._engine.cancel(pending.ticket)
 
     def close(self) -> None:
         """Join the threads."""
-        self._core.close()
+        self._engine.close()
 
     def to_batch(self, pending: Pending, valid: npt.NDArray[np.bool_]) -> Batch:
         """Return a finished batch as tensors; rows that are not valid are black."""

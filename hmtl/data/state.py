@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from hmtl.data.arguments import whole_number
 from hmtl.data.dataset import Dataset
+from hmtl.data.options import RenderOptions
 from hmtl.data.order import LARGEST_EPOCH, BatchPlan
-from hmtl.data.rendering import RenderOptions
 from hmtl.errors import ConfigError
 
 _VERSION = 2
