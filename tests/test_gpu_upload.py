@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hmtl.data import Batch, Dataset, DecodeError, Loader
 from hmtl.data.upload import MOST_LEAD
+from hmtl.errors import ConfigError
 
 pytestmark = pytest.mark.gpu
 
@@ -28,7 +29,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def on_gpu(dataset: Dataset, **changes: object) -> Loader:
-    return Loader(dataset, device="cuda", **(OPTIONS | changes))
+    return Loader(dataset, **({"device": "cuda"} | OPTIONS | changes))
 
 
 def tensors(batch: Batch) -> list[Tensor]:
@@ -276,6 +277,11 @@ def test_a_loader_on_another_device_than_the_current_one(dataset: Dataset) -> No
     assert pairs[0][1][0].device == torch.device("cuda", 1)
     for number in range(2):
         assert same([pair[number] for pair in pairs], on_cpu(dataset))
+
+
+def test_a_gpu_that_is_not_there_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match=r"device 'cuda:99' is not there: PyTorch finds \d+ GPUs"):
+        on_gpu(dataset, device="cuda:99")
 
 
 def test_rendered_rows_are_those_of_the_cpu(dataset: Dataset) -> None:

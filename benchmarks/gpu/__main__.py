@@ -40,8 +40,8 @@ def run(scale: Scale, parts: list[str], seconds: float, out: Path) -> dict[str, 
         for task in tasks(data, scale):
             if task.part not in parts or time.monotonic() > ends:
                 document["left_out"].append(task.title)
-                continue
-            _measure(task, document)
+            else:
+                _measure(task, document)
             if scale.device == "cuda":
                 document |= verdict.judged(document, scale.batch_sizes)
             write_json(document, out)

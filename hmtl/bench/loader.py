@@ -125,7 +125,7 @@ def _first_pass(
     with closing(Loader(dataset, **options)) as loader:
         start = time.perf_counter()
         for batch in loader:
-            met.append(batch.index.numpy())
+            met.append(batch.index.cpu().numpy())
             if time.perf_counter() - start >= seconds:
                 break
         wall_s = time.perf_counter() - start

@@ -142,7 +142,7 @@ class Loader:
     def close(self) -> None:
         """Join the threads; happens at the latest when the loader or the interpreter goes.
 
-        A pass under way raises RuntimeError at its next batch.
+        A pass under way raises RuntimeError at its next batch, on a GPU behind one that is there.
         """
         self._finalizer()
 
