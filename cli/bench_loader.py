@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @options.size
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples of a batch.  [64]")
 @click.option("--threads", "num_threads", type=int, help="Threads; 0 is one per core.  [0]")
+@options.engine
 @options.decode
 @click.option(
     "--seconds",
@@ -104,6 +105,7 @@ def _summary(found: Mapping[str, Any]) -> list[str]:
         f"views: {settings['views']}",
         f"batches of {settings['global_batch']}",
         f"threads: {found['threads']}",
+        f"engine: {found['engine']}",
     ]
     return [
         printable(f"{about['root']} ({about['layout']}{split}, crop rule {about['crop']})"),

@@ -44,6 +44,12 @@ pretext = click.option(
 grid = click.option("--grid", type=int, help="Tiles per side.  [3]")
 views = click.option("--views", type=int, help="Renderings of each sample.  [1]")
 size = click.option("--size", type=int, help="Side of the square input in px.  [224]")
+engine = click.option(
+    "--engine",
+    type=click.Choice(["native", "dali"]),
+    help="What renders; dali has NVIDIA DALI decode JPEGs, to rgb.  [native]",
+)
+
 decode = click.option(
     "--decode", type=click.Choice(["planes", "rgb"]), help="What JPEG becomes first.  [planes]"
 )

@@ -247,6 +247,7 @@ def _rendering(config: Config) -> dict[str, Any]:
     return {
         "size": data.size,
         "fit": data.fit,
+        "engine": data.engine,
         "decode": data.decode,
         "num_threads": data.num_threads or max(1, usable_cores() // local_world_size()),
         "prefetch": data.prefetch,

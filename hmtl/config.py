@@ -76,6 +76,9 @@ class DataConfig:
     """Crop rule of the data sets; "" for the layout's default."""
     fit: Literal["short-side", "stretch"] = "short-side"
     """How a box that is not square becomes the square input at evaluation."""
+    engine: Literal["native", "dali"] = "native"
+    """What renders: the core alone, or with NVIDIA DALI as the decoder of JPEGs, which needs
+    decode = "rgb" and the CPU."""
     decode: Literal["planes", "rgb"] = "planes"
     """Resample JPEG's own colour planes (faster) or decoded RGB."""
     convention: Literal["", "euler", "direction"] = ""
@@ -194,6 +197,7 @@ class Config:
                 raise ConfigError(f"config key '{name}' must be a table, got {table!r} in {source}")
             parts[name] = read_section(section, name, table, source)
         config = cls(**parts)
+        _check_decode(config.data, source)
         _check_milestones(config.train.milestones, source)
         _check_projector(config.barlow.projector, source)
         return config
@@ -234,6 +238,14 @@ class Config:
             for key, value in table.items()
             if value != theirs[section][key]
         }
+
+
+def _check_decode(data: DataConfig, source: str) -> None:
+    if data.engine == "dali" and data.decode != "rgb":
+        raise ConfigError(
+            f"config key 'data.decode' must be 'rgb' where 'data.engine' is 'dali', got"
+            f" {data.decode!r} in {source}"
+        )
 
 
 def _check_milestones(steps: Sequence[int], source: str) -> None:

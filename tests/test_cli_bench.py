@@ -157,11 +157,13 @@ def test_settings_reach_the_loader(root: Path, tmp_path: Path) -> None:
 
 
 def test_the_help_names_the_loaders_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    defaults = inspect.signature(Loader).parameters
+    parameters = inspect.signature(Loader).parameters
+    # What None is there depends on the engine.
+    defaults = {name: one.default for name, one in parameters.items()} | {"decode": "planes"}
     for option in bench.commands["loader"].params:
         name = option.name or ""
         if name in defaults and (text := getattr(option, "help", None)):
-            assert f"[{defaults[name].default}]" in text, name
+            assert f"[{defaults[name]}]" in text, name
     assert call("--help") == 0
     shown = capsys.readouterr().out
     assert "hmtl bench loader 300W_LP" in " ".join(shown.split())

@@ -1,27 +1,26 @@
 """The engine "dali" beside "native": the same batches, whatever is decoded by which of them."""
 
 import json
-from collections.abc import Callable, Iterator
+import time
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from fixtures_data import write_300w_lp
+import torch
 from hdf5_trees import write_xgaze
 from loader_data import write_small
 from mixed import plain_rows, with_boxes, write_mixed
 from packed_trees import packed
+from two_engines import OPTIONS, assert_equal_epochs, assert_same, pair
 
-from hmtl import _core
-from hmtl.data import Batch, Dataset, Loader, concat, open_dataset
+from hmtl.assemble import evaluation_loader, training_loader
+from hmtl.cli.main import run
+from hmtl.config import Config
+from hmtl.data import Dataset, Loader, concat, open_dataset
 from hmtl.data.augmentation import PRESETS
 from hmtl.errors import ConfigError
 
 pytestmark = pytest.mark.dali
-
-OPTIONS: dict[str, Any] = {"batch_size": 5, "size": 48, "drop_last": False, "seed": 3}
 
 
 @pytest.fixture(scope="module")
@@ -32,41 +31,6 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return write_small(tmp_path_factory.mktemp("small"))
-
-
-def pair(dataset: Dataset, **options: Any) -> tuple[Loader, Loader]:
-    """Return a native loader and one with DALI, of the same settings."""
-    settings = OPTIONS | options
-    native = Loader(dataset, decode="rgb", **settings)
-    return native, Loader(dataset, engine="dali", **settings)
-
-
-def fields(batch: Batch) -> Iterator[tuple[str, Any]]:
-    for name in ("pose", "permutation", "turns", "index", "valid", "puzzled"):
-        yield name, getattr(batch, name)
-
-
-def assert_same(one: Batch, other: Batch) -> None:
-    """Check that batches are equal bit for bit, pixels and all."""
-    for (name, value), (_, theirs) in zip(fields(one), fields(other), strict=True):
-        same = value is theirs if value is None else np.array_equal(value, theirs, equal_nan=True)
-        assert same if name != "pose" else np.array_equal(value, theirs, equal_nan=True), name
-    for view, other_view in zip(one.views, other.views, strict=True):
-        assert view.stride() == other_view.stride()
-        assert view.equal(other_view)
-
-
-def assert_equal_epochs(native: Loader, dali: Loader) -> int:
-    """Check that a pass of both is the same; return how many rows DALI decoded."""
-    before = dali.stats()
-    batches = 0
-    for one, other in zip(native, dali, strict=True):
-        assert_same(one, other)
-        batches += 1
-    assert batches == len(native)
-    after = dali.stats()
-    rows = after["samples"] - before["samples"]
-    return rows - (after["decoded_by_core"] - before["decoded_by_core"])
 
 
 @pytest.mark.parametrize("augmentation", sorted(PRESETS))
@@ -181,107 +145,34 @@ def test_what_the_engine_cannot_do_is_refused(small):
     assert Loader(small, engine="dali", decode="rgb", **OPTIONS).stats()["engine"] == "dali"
 
 
-def cut(data: bytes) -> bytes:
-    return data[: len(data) // 2]
+def test_a_batch_is_whole_once_it_is_rendered_without_a_bad_row(small):
+    missing = replace(small, files=(*small.files[:9], "gone.jpg", *small.files[10:]))
+    work = list(range(5)), list(range(5, 10))
+    for dataset, rows, is_whole in [(small, work[0], True), (missing, work[1], False)]:
+        loader = Loader(dataset, engine="dali", **OPTIONS)
+        pending = loader._renderer.start(np.array(rows), 0)
+        deadline = time.monotonic() + 20
+        while not pending.ticket.decoded.done():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        while is_whole and not loader._renderer.is_whole(pending):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert loader._renderer.is_whole(pending) == is_whole
+        assert loader._renderer.finish(pending).bad == [] or not is_whole
 
 
-def cut_and_ended(data: bytes) -> bytes:
-    return data[: len(data) // 2].rstrip(b"\xff") + b"\xff\xd9"
+def test_a_config_chooses_the_engine_of_training_and_evaluation(small):
+    with pytest.raises(ConfigError, match=r"'data\.decode' must be 'rgb' where 'data\.engine'"):
+        Config.from_dict({"data": {"engine": "dali"}})
+    config = Config.from_dict({"data": {"engine": "dali", "decode": "rgb", "size": 32}})
+    for make in (training_loader, evaluation_loader):
+        loader = make(config, concat([small] * 3), torch.device("cpu"))
+        assert len(next(iter(loader))) == 64
+        assert (loader.stats()["engine"], loader.stats()["decoded_by_core"]) == ("dali", 0)
 
 
-def without_tables(data: bytes) -> bytes:
-    """Return a JPEG without quantisation tables, whose structure is sound."""
-    at = data.index(b"\xff\xdb")
-    return data[:at] + b"\xff\xfe" + data[at + 2 :]
-
-
-def overfull_codes(data: bytes) -> bytes:
-    at = data.index(b"\xff\xc4")
-    return data[: at + 5] + b"\xff" * 16 + data[at + 21 :]
-
-
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "cut": cut,
-    "empty": lambda _: b"",
-    "garbage": lambda data: bytes(range(256)) * (len(data) // 256),
-    "no tables": without_tables,
-    "overfull codes": overfull_codes,
-}
-
-
-def with_files(dataset: Dataset, changes: dict[int, Callable[[bytes], bytes]]) -> Dataset:
-    """Change the files of rows, and what the dataset knows of their sizes."""
-    extent = dataset.extent.copy()
-    for row, change in changes.items():
-        path = Path(dataset.paths()[row])
-        path.write_bytes(change(path.read_bytes()))
-        extent["size"][row] = path.stat().st_size
-    return replace(dataset, extent=extent)
-
-
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_bad_files_are_replaced_or_marked_as_ever(tmp_path, caplog, shuffle):
-    dataset = write_small(tmp_path)
-    changes = dict(zip((2, 5, 6, 11, 20), DAMAGES.values(), strict=True))
-    bad = with_files(dataset, changes)
-    Path(bad.paths()[13]).unlink()
-    native, dali = pair(bad, on_error="substitute", shuffle=shuffle, views=2)
-    assert_equal_epochs(native, dali)
-    assert [entry["index"] for entry in dali.stats()["bad"]] == sorted([*changes, 13])
-    for key in ("bad", "bad_in_epoch", "substituted", "samples"):
-        assert dali.stats()[key] == native.stats()[key]
-    # Two of them are for DALI to find, each with its batch.
-    failures = [text for text in caplog.messages if text.startswith("DALI failed at a batch")]
-    assert 1 <= len(failures) <= 2
-    assert all("\n" not in text and "Failed to decode sample #" in text for text in failures)
-
-
-@pytest.mark.parametrize("damage", sorted(DAMAGES))
-def test_a_bad_file_raises_as_ever_and_the_loader_goes_on(tmp_path, damage):
-    bad = with_files(write_small(tmp_path), {4: DAMAGES[damage]})
-    native, dali = pair(bad)
-    reasons = []
-    for loader in (native, dali):
-        with pytest.raises(_core.DecodeError) as caught:
-            list(loader)
-        reasons.append(str(caught.value))
-    assert reasons[0] == reasons[1]
-    assert Path(bad.paths()[4]).name in reasons[0]
-    good = [row for row in range(len(bad)) if row != 4][:5]
-    for _ in range(2):
-        assert_same(native.render(good), dali.render(good))
-
-
-def test_an_error_of_dali_costs_no_good_row_and_its_pipeline_is_made_anew(tmp_path, caplog):
-    bad = with_files(write_small(tmp_path), {9: without_tables})
-    native, dali = pair(bad, on_error="substitute", shuffle=False, batch_size=23)
-    for _ in range(3):
-        assert_equal_epochs(native, dali)
-    assert len([text for text in caplog.messages if text.startswith("DALI failed")]) == 3
-    # The next batch is DALI's again.
-    before = dali.stats()["decoded_by_core"]
-    good = [row for row in range(23) if row != 9]
-    assert_same(native.render(good), dali.render(good))
-    assert dali.stats()["decoded_by_core"] == before
-
-
-def test_an_end_that_somebody_put_behind_a_cut_is_not_noticed(tmp_path):
-    """DALI fills up with grey what its decoder only warns of; `hmtl data check` finds the file."""
-    bad = with_files(write_small(tmp_path), {4: cut_and_ended})
-    native, dali = pair(bad, augmentation="none")
-    assert len(list(dali)) == len(dali)
-    with pytest.raises(_core.DecodeError, match="truncated JPEG"):
-        list(native)
-
-
-def test_orientations_are_refused_or_ignored(tmp_path):
-    dataset = write_300w_lp(tmp_path / "turned", count=3, subjects=1, size=90)
-    data = open_dataset(dataset)
-    exif = (
-        b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
-    )
-    turned = with_files(data, {1: lambda jpeg: jpeg[:2] + exif + jpeg[2:]})
-    with pytest.raises(_core.DecodeError, match="EXIF orientation is 6"):
-        list(Loader(turned, engine="dali", **OPTIONS))
-    native, dali = pair(turned, exif="ignore")
-    assert assert_equal_epochs(native, dali) == 3
+def test_the_bench_times_it(small, capsys):
+    arguments = ["bench", "loader", str(small.root), "--engine", "dali", "--seconds", "0.05"]
+    assert run([*arguments, "--size", "32", "--batch-size", "4"]) == 0
+    assert "engine: dali" in capsys.readouterr().out

@@ -72,7 +72,8 @@ def bench_loader(
     # Tells wrong settings before anything takes time.
     with closing(Loader(some, **options)) as loader:
         settings = loader.state_dict()["settings"]
-        threads: int = loader.stats()["threads"]
+        about = loader.stats()
+    engine, threads = about["engine"], about["threads"]
     load_before = os.getloadavg()[0]
 
     on_progress("first pass")
@@ -94,6 +95,7 @@ def bench_loader(
         "name": "loader",
         "dataset": _about(dataset),
         "settings": {key: value for key, value in settings.items() if key != "dataset"},
+        "engine": engine,
         "threads": threads,
         "load_before": load_before,
         "cold": cold,
