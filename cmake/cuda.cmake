@@ -53,5 +53,5 @@ set_target_properties(_cuda PROPERTIES CUDA_VISIBILITY_PRESET hidden)
 # Without contraction, floats are those of the host.
 target_compile_options(_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wconversion -Wshadow -Werror -ffp-contract=off>
-  $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr --Werror=all-warnings>)
+  $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr --threads=2 --Werror=all-warnings>)
 install(TARGETS _cuda DESTINATION hmtl)

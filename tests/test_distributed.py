@@ -13,7 +13,7 @@ from hmtl import distributed
 from hmtl.assemble import training_loader
 from hmtl.config import Config
 from hmtl.data import Batch, open_dataset
-from hmtl.data.batch import normalize
+from hmtl.data.normalizing import normalize
 from hmtl.data.people import people_to_hold_out, split_off
 from hmtl.errors import ConfigError
 from hmtl.losses import LossSums, combine, loss_sums, over_ranks

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hmtl.data import normalize
-from hmtl.data.batch import _normalize_by_torch
+from hmtl.data.normalizing import _normalize_by_torch
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

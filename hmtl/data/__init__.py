@@ -9,8 +9,9 @@ from hmtl.data.dataset import Dataset, concat
 from hmtl.data.opening import open_dataset
 
 if TYPE_CHECKING:
-    from hmtl.data.batch import Batch, normalize
+    from hmtl.data.batch import Batch
     from hmtl.data.loader import Loader
+    from hmtl.data.normalizing import normalize
 
 __all__ = [
     "Augmentation",
@@ -27,7 +28,7 @@ __all__ = [
 _NEED_TORCH = {
     "Batch": "hmtl.data.batch",
     "Loader": "hmtl.data.loader",
-    "normalize": "hmtl.data.batch",
+    "normalize": "hmtl.data.normalizing",
 }
 
 

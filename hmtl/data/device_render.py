@@ -9,25 +9,10 @@ import torch
 from torch import Tensor
 
 from hmtl import _core
-from hmtl.errors import ConfigError
-
-try:
-    from hmtl import _cuda
-except ImportError:
-    # Built without a CUDA compiler: `require_kernels` says so to those who need it.
-    _cuda = None  # type: ignore[assignment]
+from hmtl.data.kernels import require_kernels
 
 Sources = npt.NDArray[Any]
 """(N,) DECODED_SOURCE."""
-
-
-def require_kernels() -> None:
-    """Raise ConfigError unless the kernels for CUDA devices were built."""
-    if _cuda is None:
-        raise ConfigError(
-            "the CUDA kernels were not built: install the CUDA toolkit, whose nvcc must be found,"
-            " then hmtl anew; -Ccmake.define.HMTL_CUDA=ON tells what is missing"
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -139,7 +124,7 @@ class DeviceRenderer:
             memory = torch.empty(plan.bytes, dtype=torch.uint8, device=self._device)
             jobs = torch.from_numpy(plan.jobs).pin_memory()
             memory[: len(jobs)].copy_(jobs, non_blocking=True)
-            _cuda.render(
+            require_kernels().render(
                 plan=plan,
                 memory=memory,
                 images=images,
