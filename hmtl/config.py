@@ -76,9 +76,9 @@ class DataConfig:
     """Crop rule of the data sets; "" for the layout's default."""
     fit: Literal["short-side", "stretch"] = "short-side"
     """How a box that is not square becomes the square input at evaluation."""
-    engine: Literal["native", "dali"] = "native"
-    """What renders: the core alone, or with NVIDIA DALI as the decoder of JPEGs, which needs
-    decode = "rgb" and the CPU."""
+    engine: Literal["native", "cuda", "dali"] = "native"
+    """What renders: the core alone, a GPU what the core decodes, or the core what NVIDIA DALI
+    decodes, which is for runs on the CPU. The last two need decode = "rgb"."""
     decode: Literal["planes", "rgb"] = "planes"
     """Resample JPEG's own colour planes (faster) or decoded RGB."""
     convention: Literal["", "euler", "direction"] = ""
@@ -241,9 +241,9 @@ class Config:
 
 
 def _check_decode(data: DataConfig, source: str) -> None:
-    if data.engine == "dali" and data.decode != "rgb":
+    if data.engine != "native" and data.decode != "rgb":
         raise ConfigError(
-            f"config key 'data.decode' must be 'rgb' where 'data.engine' is 'dali', got"
+            f"config key 'data.decode' must be 'rgb' where 'data.engine' is {data.engine!r}, got"
             f" {data.decode!r} in {source}"
         )
 

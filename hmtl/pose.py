@@ -27,7 +27,7 @@ FloatArray = npt.NDArray[np.floating[Any]]
 # |sin(yaw)| beyond which yaw and roll turn about the same axis and roll is set to 0.
 GIMBAL_SINE = 0.9999999
 
-_MIRROR = np.array([-1.0, 1.0, -1.0])
+_MIRRORED = np.array([True, False, True])
 # From the image's axes (z towards the viewer) to the camera's (z away from it), and back.
 _AWAY = np.diag([1.0, 1.0, -1.0])
 
@@ -172,7 +172,8 @@ def to_pose_para(pose: npt.ArrayLike) -> npt.NDArray[np.float64]:
 def mirror(pose: npt.ArrayLike) -> FloatArray:
     """Return the pose (..., 3) of the left-right mirrored image: yaw and roll change sign."""
     values = np.asarray(pose)
-    return np.asarray(values * _MIRROR.astype(values.dtype, copy=False))
+    # A product would keep the sign of what is not a number.
+    return np.where(_MIRRORED, -values, values)
 
 
 def in_plane_turn(

@@ -38,7 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.mark.parametrize("views", [1, 2])
 def test_batches_equal_those_of_the_core_bit_for_bit(mixed, augmentation, pretext, views):
     options = {"augmentation": augmentation, "pretext": pretext, "views": views}
-    native, dali = pair(mixed, **options)
+    native, dali = pair(mixed, "dali", **options)
     by_dali = assert_equal_epochs(native, dali)
     assert by_dali == sum(plain_rows(mixed))
     rows = np.arange(5)
@@ -50,40 +50,40 @@ def test_batches_equal_those_of_the_core_bit_for_bit(mixed, augmentation, pretex
 @pytest.mark.parametrize("batch_size", [1, 2, 43, 44])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_neither_batches_nor_threads_change_a_byte(mixed, batch_size, threads):
-    native, dali = pair(mixed, batch_size=batch_size, num_threads=threads, shuffle=False)
+    native, dali = pair(mixed, "dali", batch_size=batch_size, num_threads=threads, shuffle=False)
     assert assert_equal_epochs(native, dali) == sum(plain_rows(mixed))
 
 
 def test_chunks_of_hdf5_and_packed_pixels_go_past_dali(mixed, tmp_path):
     chunks = open_dataset(write_xgaze(tmp_path / "xgaze", train=[0, 3], count=7), split="train")
-    assert assert_equal_epochs(*pair(chunks, augmentation="xgaze")) == 0
+    assert assert_equal_epochs(*pair(chunks, "dali", augmentation="xgaze")) == 0
     raw = packed(tmp_path / "raw", mixed, codec="raw", margin=2.0)
-    assert assert_equal_epochs(*pair(raw)) == 0
+    assert assert_equal_epochs(*pair(raw, "dali")) == 0
     jpeg = packed(tmp_path / "jpeg", mixed, margin=2.0)
-    assert assert_equal_epochs(*pair(jpeg)) == len(jpeg)
+    assert assert_equal_epochs(*pair(jpeg, "dali")) == len(jpeg)
 
 
 def test_a_set_of_several_layouts_is_decoded_row_by_row(mixed, small, tmp_path):
     both = concat([mixed, small, packed(tmp_path / "raw", small, codec="raw", margin=2.0)])
-    assert assert_equal_epochs(*pair(both)) == sum(plain_rows(mixed)) + len(small)
+    assert assert_equal_epochs(*pair(both, "dali")) == sum(plain_rows(mixed)) + len(small)
 
 
 def test_what_our_decoder_scales_down_it_decodes(mixed):
     near = with_boxes(mixed, [(0, 0, 90, 90)] * len(mixed))
-    assert assert_equal_epochs(*pair(near, size=8, augmentation="none")) == 0
-    assert assert_equal_epochs(*pair(near, size=12, augmentation="none")) > 0
+    assert assert_equal_epochs(*pair(near, "dali", size=8, augmentation="none")) == 0
+    assert assert_equal_epochs(*pair(near, "dali", size=12, augmentation="none")) > 0
 
 
 @pytest.mark.data
 def test_real_photos_are_equal_bit_for_bit(realdata):
     for name in ("300W_LP", "AFLW2000"):
         dataset = open_dataset(realdata / name)
-        native, dali = pair(dataset, size=224, augmentation="level2")
+        native, dali = pair(dataset, "dali", size=224, augmentation="level2")
         assert assert_equal_epochs(native, dali) == len(dataset) > 0
 
 
 def test_several_passes_at_once_and_several_epochs(mixed):
-    native, dali = pair(mixed)
+    native, dali = pair(mixed, "dali")
     first, second = iter(dali), iter(dali)
     for batch in native:
         assert_same(batch, next(first))

@@ -2,57 +2,18 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from damages import DAMAGES, cut_and_ended, with_files, without_tables
 from fixtures_data import write_300w_lp
 from loader_data import write_small
 from two_engines import OPTIONS, assert_equal_epochs, assert_same, pair
 
 from hmtl import _core
-from hmtl.data import Dataset, Loader, open_dataset
+from hmtl.data import Loader, open_dataset
 
 pytestmark = pytest.mark.dali
-
-
-def cut(data: bytes) -> bytes:
-    return data[: len(data) // 2]
-
-
-def cut_and_ended(data: bytes) -> bytes:
-    return data[: len(data) // 2].rstrip(b"\xff") + b"\xff\xd9"
-
-
-def without_tables(data: bytes) -> bytes:
-    """Return a JPEG without quantisation tables, whose structure is sound."""
-    at = data.index(b"\xff\xdb")
-    return data[:at] + b"\xff\xfe" + data[at + 2 :]
-
-
-def overfull_codes(data: bytes) -> bytes:
-    at = data.index(b"\xff\xc4")
-    return data[: at + 5] + b"\xff" * 16 + data[at + 21 :]
-
-
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "cut": cut,
-    "empty": lambda _: b"",
-    "garbage": lambda data: bytes(range(256)) * (len(data) // 256),
-    "no tables": without_tables,
-    "overfull codes": overfull_codes,
-}
-
-
-def with_files(dataset: Dataset, changes: dict[int, Callable[[bytes], bytes]]) -> Dataset:
-    """Change the files of rows, and what the dataset knows of their sizes."""
-    extent = dataset.extent.copy()
-    for row, change in changes.items():
-        path = Path(dataset.paths()[row])
-        path.write_bytes(change(path.read_bytes()))
-        extent["size"][row] = path.stat().st_size
-    return replace(dataset, extent=extent)
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -61,7 +22,7 @@ def test_bad_files_are_replaced_or_marked_as_ever(tmp_path, caplog, shuffle):
     changes = dict(zip((2, 5, 6, 11, 20), DAMAGES.values(), strict=True))
     bad = with_files(dataset, changes)
     Path(bad.paths()[13]).unlink()
-    native, dali = pair(bad, on_error="substitute", shuffle=shuffle, views=2)
+    native, dali = pair(bad, "dali", on_error="substitute", shuffle=shuffle, views=2)
     assert_equal_epochs(native, dali)
     assert [entry["index"] for entry in dali.stats()["bad"]] == sorted([*changes, 13])
     for key in ("bad", "bad_in_epoch", "substituted", "samples"):
@@ -75,7 +36,7 @@ def test_bad_files_are_replaced_or_marked_as_ever(tmp_path, caplog, shuffle):
 @pytest.mark.parametrize("damage", sorted(DAMAGES))
 def test_a_bad_file_raises_as_ever_and_the_loader_goes_on(tmp_path, damage):
     bad = with_files(write_small(tmp_path), {4: DAMAGES[damage]})
-    native, dali = pair(bad)
+    native, dali = pair(bad, "dali")
     reasons = []
     for loader in (native, dali):
         with pytest.raises(_core.DecodeError) as caught:
@@ -90,7 +51,7 @@ def test_a_bad_file_raises_as_ever_and_the_loader_goes_on(tmp_path, damage):
 
 def test_an_error_of_dali_costs_no_good_row_and_its_pipeline_is_made_anew(tmp_path, caplog):
     bad = with_files(write_small(tmp_path), {9: without_tables})
-    native, dali = pair(bad, on_error="substitute", shuffle=False, batch_size=23)
+    native, dali = pair(bad, "dali", on_error="substitute", shuffle=False, batch_size=23)
     for _ in range(3):
         assert_equal_epochs(native, dali)
     assert len([text for text in caplog.messages if text.startswith("DALI failed")]) == 3
@@ -104,7 +65,7 @@ def test_an_error_of_dali_costs_no_good_row_and_its_pipeline_is_made_anew(tmp_pa
 def test_an_end_that_somebody_put_behind_a_cut_is_not_noticed(tmp_path):
     """DALI fills up with grey what its decoder only warns of; `hmtl data check` finds the file."""
     bad = with_files(write_small(tmp_path), {4: cut_and_ended})
-    native, dali = pair(bad, augmentation="none")
+    native, dali = pair(bad, "dali", augmentation="none")
     assert len(list(dali)) == len(dali)
     with pytest.raises(_core.DecodeError, match="truncated JPEG"):
         list(native)
@@ -119,7 +80,7 @@ def test_orientations_are_refused_or_ignored(tmp_path):
     turned = with_files(data, {1: lambda jpeg: jpeg[:2] + exif + jpeg[2:]})
     with pytest.raises(_core.DecodeError, match="EXIF orientation is 6"):
         list(Loader(turned, engine="dali", **OPTIONS))
-    native, dali = pair(turned, exif="ignore")
+    native, dali = pair(turned, "dali", exif="ignore")
     assert assert_equal_epochs(native, dali) == 3
 
 

@@ -1,4 +1,4 @@
-"""Loaders of the engines "native" and "dali" side by side."""
+"""Loaders of the engine "native" and of another side by side."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from hmtl.data import Batch, Dataset, Loader
 OPTIONS: dict[str, Any] = {"batch_size": 5, "size": 48, "drop_last": False, "seed": 3}
 
 
-def pair(dataset: Dataset, **options: Any) -> tuple[Loader, Loader]:
-    """Return a native loader and one with DALI, of the same settings."""
+def pair(dataset: Dataset, engine: str, **options: Any) -> tuple[Loader, Loader]:
+    """Return a native loader and one of another engine, of the same settings."""
     settings = OPTIONS | options
     native = Loader(dataset, decode="rgb", **settings)
-    return native, Loader(dataset, engine="dali", **settings)
+    return native, Loader(dataset, engine=engine, **settings)
 
 
 def assert_same(one: Batch, other: Batch) -> None:
@@ -27,14 +27,14 @@ def assert_same(one: Batch, other: Batch) -> None:
         assert view.equal(other_view)
 
 
-def assert_equal_epochs(native: Loader, dali: Loader) -> int:
-    """Check that a pass of both is the same; return how many rows DALI decoded."""
-    before = dali.stats()
+def assert_equal_epochs(native: Loader, other: Loader) -> int:
+    """Check that a pass of both is the same; return how many rows the core did not decode."""
+    before = other.stats()
     batches = 0
-    for one, other in zip(native, dali, strict=True):
-        assert_same(one, other)
+    for one, theirs in zip(native, other, strict=True):
+        assert_same(one, theirs)
         batches += 1
     assert batches == len(native)
-    after = dali.stats()
+    after = other.stats()
     rows = after["samples"] - before["samples"]
     return rows - (after["decoded_by_core"] - before["decoded_by_core"])

@@ -1,6 +1,7 @@
 """A rendered batch."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,6 +46,10 @@ class Batch:
         """Return what there is beside the images, by name."""
         found = {name: getattr(self, name) for name in _LABELS}
         return {name: label for name, label in found.items() if label is not None}
+
+    def images_on(self, device: torch.device) -> dict[str, Any]:
+        """Return the images on a device, by the name of their field; copies do not block."""
+        return {"views": tuple(view.to(device, non_blocking=True) for view in self.views)}
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on a device; copies to a GPU do not block where memory is pinned."""

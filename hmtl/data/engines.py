@@ -10,12 +10,21 @@ from hmtl.data.arguments import check_choice
 from hmtl.data.dali import Dali
 from hmtl.data.dali_decoder import require_dali
 from hmtl.data.dataset import Dataset
-from hmtl.data.engine import Engine, Native
+from hmtl.data.decoding import DecodingRenderer
+from hmtl.data.engine import Native
+from hmtl.data.kernels import require_kernels
 from hmtl.data.options import Decode, RenderOptions
+from hmtl.data.rendering import Renderer
+from hmtl.data.renders import Renders
+from hmtl.data.upload import Uploader
 from hmtl.errors import ConfigError
 
-EngineName = Literal["native", "dali"]
-_DECODES: dict[EngineName, tuple[Decode, ...]] = {"native": ("planes", "rgb"), "dali": ("rgb",)}
+EngineName = Literal["native", "cuda", "dali"]
+_DECODES: dict[EngineName, tuple[Decode, ...]] = {
+    "native": ("planes", "rgb"),
+    "cuda": ("rgb",),
+    "dali": ("rgb",),
+}
 """What JPEGs can become first; the first is the default."""
 
 
@@ -25,27 +34,50 @@ def check_engine(engine: EngineName, decode: Decode | None, device: str | torch.
     That includes a library that it needs and that is not installed.
     """
     check_choice("engine", engine, _DECODES)
+    on_gpu = str(device).startswith("cuda")
+    if engine == "cuda" and on_gpu:
+        require_kernels()
     if engine == "dali":
         require_dali()
-        if str(device).startswith("cuda"):
+        if on_gpu:
             raise ConfigError(
                 f"engine 'dali' renders on the CPU: device must be 'cpu', got {str(device)!r}"
             )
     possible = _DECODES[engine]
     if decode is None:
         return possible[0]
-    if engine == "dali" and decode == "planes":
-        raise ConfigError("engine 'dali' decodes to RGB: decode must be 'rgb', got 'planes'")
+    if decode == "planes" and decode not in possible:
+        raise ConfigError(f"engine {engine!r} decodes to RGB: decode must be 'rgb', got 'planes'")
     return decode
 
 
-def make_engine(
-    engine: EngineName, dataset: Dataset, options: RenderOptions, *, batch_size: int, threads: int
-) -> Engine[Any]:
-    """Return an engine that renders up to `batch_size` rows at once on so many threads."""
+def make_renderer(
+    engine: EngineName,
+    dataset: Dataset,
+    options: RenderOptions,
+    uploader: Uploader,
+    *,
+    seed: int,
+    batch_size: int,
+    threads: int,
+    prefetch: int,
+) -> Renders[Any]:
+    """Return what makes batches of up to `batch_size` rows on so many threads, `prefetch` ahead."""
     # As bytes: names on disk need not be UTF-8.
     core = _core.BatchRenderer([os.fsencode(path) for path in dataset.paths()], threads)
+    if engine == "cuda":
+        return DecodingRenderer(
+            dataset, options, core, seed=seed, device=uploader.device, allocate=uploader.allocate
+        )
     settings = options.render_settings()
-    if engine == "dali":
-        return Dali(core, settings, batch_size=batch_size, threads=threads)
-    return Native(core, settings)
+    buffers = uploader.buffers(
+        (batch_size, options.size, options.size, 3),
+        # On their way, with the user, and dropped by the user when the next one comes.
+        keep=(prefetch + 2) * options.views,
+    )
+    on_host = (
+        Dali(core, settings, batch_size=batch_size, threads=threads)
+        if engine == "dali"
+        else Native(core, settings)
+    )
+    return Renderer(dataset, options, on_host, seed=seed, buffers=buffers)

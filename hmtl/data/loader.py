@@ -16,14 +16,13 @@ from hmtl.data.arguments import check_choice, whole_number, yes_or_no
 from hmtl.data.augmentation import Augmentation, resolve_augmentation
 from hmtl.data.batch import Batch
 from hmtl.data.dataset import Dataset
-from hmtl.data.engines import EngineName, check_engine, make_engine
+from hmtl.data.engines import EngineName, check_engine, make_renderer
 from hmtl.data.options import Decode, Pretext, RenderOptions
 from hmtl.data.order import LARGEST_EPOCH, epoch_order, process_plan
 from hmtl.data.packing.record import Fit, check_covered
 from hmtl.data.parallel import usable_cores
 from hmtl.data.read_ahead import Epoch, ReadAhead, Remedy
 from hmtl.data.record import Record
-from hmtl.data.rendering import Renderer
 from hmtl.data.state import Position, all_that_shapes_batches, make_state, read_state
 from hmtl.data.upload import Uploader
 from hmtl.errors import ConfigError
@@ -111,18 +110,15 @@ class Loader:
         self._remedy: Remedy = _remedy(on_error, shuffle=self._shuffle)
         self._record = Record(dataset, {"engine": engine, "threads": threads})
         self._uploader = Uploader(device)
-        self._renderer = Renderer(
+        self._renderer = make_renderer(
+            engine,
             dataset,
             options,
-            make_engine(
-                engine, dataset, options, batch_size=self._plan.batch_size, threads=threads
-            ),
+            self._uploader,
             seed=self._seed,
-            buffers=self._uploader.buffers(
-                (self._plan.batch_size, options.size, options.size, 3),
-                # On their way, with the user, and dropped by the user when the next one comes.
-                keep=(self._prefetch + 2) * options.views,
-            ),
+            batch_size=self._plan.batch_size,
+            threads=threads,
+            prefetch=self._prefetch,
         )
         # Nothing that the renderer holds may refer to the loader, or the loader would never go.
         self._finalizer = weakref.finalize(self, self._renderer.close)

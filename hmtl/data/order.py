@@ -13,7 +13,7 @@ import torch
 
 from hmtl import _core
 from hmtl.data.arguments import whole_number, yes_or_no
-from hmtl.data.rendering import PADDING
+from hmtl.data.drawing import PADDING
 from hmtl.errors import ConfigError
 
 LARGEST_EPOCH = 2**32 - 1

@@ -3,16 +3,16 @@
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from hmtl import _core
-from hmtl.data.batch import Batch
+from hmtl.data.drawing import PADDING
 from hmtl.data.order import BatchPlan
 from hmtl.data.record import Record
-from hmtl.data.rendering import PADDING, Pending, Renderer
+from hmtl.data.renders import Renders, Sendable, Underway
 
 Remedy = Literal["raise", "substitute", "mark"]
 """What becomes of a row whose sample cannot be read: an error, the next sample of the order, or a
@@ -39,7 +39,7 @@ class ReadAhead:
     def __init__(
         self,
         epoch: Epoch,
-        renderer: Renderer,
+        renderer: Renders[Any],
         record: Record,
         *,
         first: int,
@@ -50,7 +50,7 @@ class ReadAhead:
         self.bad: dict[int, str] = {}
         """Samples that could not be read in this pass so far, and why."""
         self._epoch = epoch
-        self._ahead: deque[tuple[Pending, npt.NDArray[np.int64]]] = deque()
+        self._ahead: deque[tuple[Any, npt.NDArray[np.int64]]] = deque()
         # Valid and substituted rows and seconds of waiting of batches not counted yet.
         self._taken: deque[tuple[int, int, float]] = deque()
         self._renderer = renderer
@@ -77,7 +77,7 @@ class ReadAhead:
         """Record that the next of the batches that were taken is handed out."""
         self._record.add_batch(*self._taken.popleft())
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Sendable:
         if not self._ahead:
             raise StopIteration
         try:
@@ -98,7 +98,7 @@ class ReadAhead:
         self._ahead.append((self._renderer.start(index, self._epoch.number), positions))
         self._following += 1
 
-    def _finish(self, pending: Pending, positions: npt.NDArray[np.int64]) -> Batch:
+    def _finish(self, pending: Underway, positions: npt.NDArray[np.int64]) -> Sendable:
         start = time.perf_counter()
         finished = self._renderer.finish(pending)
         self._record.add_rendered(finished)
@@ -117,7 +117,7 @@ class ReadAhead:
         self._taken.append((int(valid.sum()), substituted, time.perf_counter() - start))
         return batch
 
-    def _substitute(self, pending: Pending, row: int, position: int, reason: str) -> None:
+    def _substitute(self, pending: Underway, row: int, position: int, reason: str) -> None:
         """Put the next readable sample of the order into a row; raise where there is none.
 
         The order is that of all ranks, so the batch size and the ranks do not matter.

@@ -7,16 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hmtl import _core
 from hmtl.data.batch import Batch
 from hmtl.data.buffers import BufferPool, Pixels
 from hmtl.data.dataset import Dataset
+from hmtl.data.drawing import Drawing, real_rows
 from hmtl.data.engine import Engine, Finished, Work
 from hmtl.data.options import RenderOptions
-from hmtl.pose import in_plane_turn
-
-PADDING = -1
-"""Index of a row that only fills up a rank's last batch."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,22 +54,13 @@ class Renderer:
     ) -> None:
         self._dataset = dataset
         self._options = options
-        self._seed = seed
+        self._drawing = Drawing(dataset, options, seed)
         self._buffers = buffers
-        self._draw_settings = options.draw_settings()
         self._engine = engine
 
     def draw(self, rows: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[Any]:
         """Return the params (N, V) of these rows."""
-        return _core.draw_params(
-            settings=self._draw_settings,
-            seed=self._seed,
-            epoch=epoch,
-            samples=rows,
-            views=self._options.views,
-            face=self._dataset.face[rows],
-            box=self._dataset.box[rows],
-        )
+        return self._drawing.params(rows, epoch)
 
     def start(self, index: npt.NDArray[np.int64], epoch: int) -> Pending:
         """Begin to render these rows; where `index` is PADDING, rows stay black."""
@@ -89,8 +76,8 @@ class Renderer:
     def _start(
         self, index: npt.NDArray[np.int64], epoch: int, images: list[Pixels], *, urgent: bool
     ) -> Pending:
-        real, count = np.count_nonzero(index != PADDING), len(index)
-        rows = index[:real]
+        rows = real_rows(index)
+        real, count = len(rows), len(index)
         views, tiles = self._options.views, self._options.grid**2
         params = self.draw(rows, epoch)
         pending = Pending(
@@ -103,7 +90,7 @@ class Renderer:
             pose=np.full((count, 3), np.nan, dtype=np.float32),
         )
         pending.puzzled[:real] = params["puzzled"][:, 0] != 0
-        pending.pose[:real] = self._turned_pose(rows, params["turn"][:, 0])
+        pending.pose[:real] = self._drawing.turned_poses(rows, params)
         for view in pending.images:
             view[real:] = 0
         work = Work(
@@ -118,17 +105,6 @@ class Renderer:
         )
         pending.ticket = self._engine.start(work, urgent=urgent)
         return pending
-
-    def _turned_pose(
-        self, rows: npt.NDArray[np.int64], quarters: npt.NDArray[np.uint8]
-    ) -> npt.NDArray[np.float32]:
-        """Return the poses (N, 3) of rows after counter-clockwise turns of the whole image."""
-        poses = self._dataset.pose[rows]
-        turned = quarters != 0
-        if turned.any():
-            clockwise = -90.0 * quarters[turned]
-            poses[turned] = in_plane_turn(poses[turned], clockwise, self._dataset.convention)
-        return poses
 
     def finish(self, pending: Pending) -> Finished:
         """Wait for a batch; whatever ends the wait early, as Ctrl-C does, gives the batch up."""

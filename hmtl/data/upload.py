@@ -10,14 +10,16 @@ in the caller's `next`: no thread calls CUDA while a graph is captured.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hmtl.data.batch import Batch
-from hmtl.data.buffers import BufferPool, aligned
+from hmtl.data.buffers import BufferPool, Pixels, aligned
 from hmtl.data.in_flight import Kept, Lead, Source, one_ahead
+from hmtl.data.renders import Sendable
 from hmtl.data.staging import lay_out, tensors_in, write
 from hmtl.errors import ConfigError
 
@@ -30,8 +32,8 @@ class Uploader:
 
     def __init__(self, device: str | torch.device) -> None:
         """Raise ConfigError unless the device is a CPU or a GPU that is there."""
-        checked = _checked(device)
-        self._copies = Copies(checked) if checked.type == "cuda" else None
+        self.device = _checked(device)
+        self._copies = Copies(self.device) if self.device.type == "cuda" else None
 
     def buffers(self, shape: tuple[int, ...], keep: int) -> BufferPool:
         """Return memory for batches, pinned where a GPU will take them."""
@@ -39,22 +41,28 @@ class Uploader:
             return BufferPool(lambda: aligned(shape), keep)
         return BufferPool(lambda: _pinned(shape).numpy(), keep)
 
-    def send(self, batch: Batch) -> Batch:
+    def allocate(self, count: int) -> Pixels:
+        """Return so many bytes, pinned where a GPU will take them."""
+        return aligned((count,)) if self._copies is None else _pinned((count,)).numpy()
+
+    def send(self, batch: Sendable) -> Batch:
         """Return one batch on the device; its copy may still be under way there."""
         if self._copies is None:
-            return batch
+            return _on_host(batch)
         _check_not_captured()
         return self._copies.hand_over(self._copies.start(batch))
 
-    def send_all(self, batches: Source[Batch]) -> Iterator[Batch]:
+    def send_all(self, batches: Source[Sendable]) -> Iterator[Batch]:
         """Yield batches on the device, on their way before they are asked for where ready."""
         if self._copies is not None:
             yield from self._copies.of(batches)
             return
         while (batch := next(batches, None)) is not None:
-            yield batch
+            whole = _on_host(batch)
             # The memory of a batch is free again once the caller drops it.
             del batch
+            yield whole
+            del whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -74,7 +82,7 @@ class Copies:
         # Threads would render into what is still read.
         self._sources = Kept()
 
-    def start(self, batch: Batch) -> Copy:
+    def start(self, batch: Sendable) -> Copy:
         """Begin to copy a batch whose images are pinned; they are kept until the copy has ended."""
         labels = batch.labels()
         parts = lay_out(labels.values())
@@ -84,11 +92,11 @@ class Copies:
             block = _pinned((parts[-1].end,))
             write(block, parts, labels.values())
             on_device = tensors_in(block.to(self._device, non_blocking=True), parts)
-            views = tuple(view.to(self._device, non_blocking=True) for view in batch.views)
+            images = batch.images_on(self._device)
             ended = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ended.record(self._stream)
         self._sources.add((batch, block), until=ended)
-        uploaded = replace(batch, views=views, **dict(zip(labels, on_device, strict=True)))
+        uploaded = _whole(dict(zip(labels, on_device, strict=True)), images)
         return Copy(batch=uploaded, ended=ended)
 
     def hand_over(self, copy: Copy) -> Batch:
@@ -99,7 +107,7 @@ class Copies:
         self._sources.let_go()
         return copy.batch
 
-    def of(self, batches: Source[Batch]) -> Iterator[Batch]:
+    def of(self, batches: Source[Sendable]) -> Iterator[Batch]:
         """Yield batches on the device; raise RuntimeError while the caller captures a graph."""
         lead = Lead(MOST_LEAD)
         copies = one_ahead(batches, self.start)
@@ -117,6 +125,17 @@ class Copies:
         event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         return event
+
+
+def _on_host(batch: Sendable) -> Batch:
+    if isinstance(batch, Batch):
+        return batch
+    return _whole(batch.labels(), batch.images_on(torch.device("cpu")))
+
+
+def _whole(labels: dict[str, Tensor], images: dict[str, Any]) -> Batch:
+    nothing = {"permutation": None, "turns": None}
+    return Batch(**(nothing | labels | images))
 
 
 def _pinned(shape: tuple[int, ...]) -> Tensor:
