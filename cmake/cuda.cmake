@@ -1,11 +1,12 @@
-# The module hmtl._cuda: the stages on a CUDA device. It is built where a CUDA compiler is found, and
-# can be imported without a driver.
+# The module hmtl._cuda: the stages on a CUDA device. It is built where a CUDA compiler is found
+# (HMTL_BUILDS_CUDA), and can be imported without a driver.
 
 set(HMTL_CUDA AUTO CACHE STRING "Build the stages for CUDA devices: AUTO (where nvcc is), ON or OFF")
 set_property(CACHE HMTL_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(HMTL_CUDA_ARCHITECTURES "75;80;86;89;90;100;120" CACHE STRING
   "Devices to build for, those that the compiler does not know left out")
 
+set(HMTL_BUILDS_CUDA FALSE)
 if(NOT HMTL_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "HMTL_CUDA must be AUTO, ON or OFF, got ${HMTL_CUDA}")
 endif()
@@ -47,11 +48,16 @@ enable_language(CUDA)
 message(STATUS "hmtl: the engine cuda is built by ${CMAKE_CUDA_COMPILER} for"
   " ${CMAKE_CUDA_ARCHITECTURES}")
 
-pybind11_add_module(_cuda MODULE csrc/bindings_cuda.cpp csrc/cuda/render.cu csrc/normalize.cpp)
-target_include_directories(_cuda PRIVATE csrc)
-set_target_properties(_cuda PROPERTIES CUDA_VISIBILITY_PRESET hidden)
-# Without contraction, floats are those of the host.
-target_compile_options(_cuda PRIVATE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wconversion -Wshadow -Werror -ffp-contract=off>
-  $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr --threads=2 --Werror=all-warnings>)
-install(TARGETS _cuda DESTINATION hmtl)
+set(HMTL_BUILDS_CUDA TRUE)
+
+function(hmtl_add_cuda_module)
+  pybind11_add_module(_cuda MODULE csrc/bindings_cuda.cpp csrc/cuda/render.cu csrc/normalize.cpp)
+  target_include_directories(_cuda PRIVATE csrc)
+  set_target_properties(_cuda PROPERTIES CUDA_VISIBILITY_PRESET hidden)
+  # Without contraction, floats are those of the host.
+  target_compile_options(_cuda PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wconversion -Wshadow -Werror -ffp-contract=off>
+    $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr --threads=2
+    --Werror=all-warnings>)
+  install(TARGETS _cuda DESTINATION hmtl)
+endfunction()

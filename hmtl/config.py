@@ -77,8 +77,8 @@ class DataConfig:
     fit: Literal["short-side", "stretch"] = "short-side"
     """How a box that is not square becomes the square input at evaluation."""
     engine: Literal["native", "cuda", "dali"] = "native"
-    """What renders: the core alone, a GPU what the core decodes, or the core what NVIDIA DALI
-    decodes, which is for runs on the CPU. The last two need decode = "rgb"."""
+    """What renders: the core alone; cuda: a GPU, from what the core decodes; dali: the core or a
+    GPU, from what NVIDIA DALI decodes. The last two need decode = "rgb"."""
     decode: Literal["planes", "rgb"] = "planes"
     """Resample JPEG's own colour planes (faster) or decoded RGB."""
     convention: Literal["", "euler", "direction"] = ""

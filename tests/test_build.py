@@ -5,13 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pybind11
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-
-# The configuration of the module itself.
-PYTHON = {"CMAKE_PREFIX_PATH": pybind11.get_cmake_dir()}
 
 pytestmark = pytest.mark.skipif(shutil.which("cmake") is None, reason="there is no cmake")
 
@@ -61,11 +57,11 @@ def test_a_libjpeg_that_is_not_turbo_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_cuda_compiler_that_is_asked_for_and_missing_is_one_sentence(tmp_path: Path) -> None:
-    text = configure(tmp_path, "-DHMTL_CUDA=ON", CUDACXX="/nonexistent/nvcc", **PYTHON)
+    text = configure(tmp_path, "-DHMTL_CUDA=ON", CUDACXX="/nonexistent/nvcc")
     assert "HMTL_CUDA=ON needs a CUDA compiler: install the CUDA toolkit, or name its nvcc" in text
     assert text.count("CMake Error") == 1
 
 
 def test_another_word_for_cuda_is_refused(tmp_path: Path) -> None:
-    text = configure(tmp_path, "-DHMTL_CUDA=maybe", **PYTHON)
+    text = configure(tmp_path, "-DHMTL_CUDA=maybe")
     assert "HMTL_CUDA must be AUTO, ON or OFF, got maybe" in text

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from damages import DAMAGES, with_files
 from hdf5_trees import write_xgaze
 from loader_data import write_small
 from mixed import plain_rows, with_boxes, write_mixed
@@ -16,7 +17,7 @@ from two_engines import OPTIONS, assert_equal_epochs, assert_same, pair
 from hmtl.assemble import evaluation_loader, training_loader
 from hmtl.cli.main import run
 from hmtl.config import Config
-from hmtl.data import Dataset, Loader, concat, open_dataset
+from hmtl.data import Dataset, Loader, concat, engines, open_dataset
 from hmtl.data.augmentation import PRESETS
 from hmtl.errors import ConfigError
 
@@ -45,6 +46,33 @@ def test_batches_equal_those_of_the_core_bit_for_bit(mixed, augmentation, pretex
     assert np.array_equal(native.draw(rows, 7), dali.draw(rows, 7))
     assert_same(native.render([4, 0, 17], 7), dali.render([4, 0, 17], 7))
     assert dali.stats()["engine"] == "dali"
+
+
+@pytest.fixture
+def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the kernels for devices render what DALI decodes, on the host."""
+    monkeypatch.setattr(engines, "_ends_in_pictures", lambda _engine, _device: True)
+
+
+@pytest.mark.usefixtures("with_kernels")
+@pytest.mark.parametrize(("augmentation", "views"), [("level2", 1), ("barlow", 2), ("none", 1)])
+def test_kernels_render_what_dali_has_decoded_beside_what_the_core_has(mixed, augmentation, views):
+    native, dali = pair(mixed, "dali", augmentation=augmentation, views=views, size=24)
+    assert assert_equal_epochs(native, dali) == sum(plain_rows(mixed))
+    assert_same(native.render([4, 0, 17], 7), dali.render([4, 0, 17], 7))
+
+
+@pytest.mark.usefixtures("with_kernels")
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_kernels_get_what_replaces_bad_files(tmp_path, shuffle):
+    changes = dict(zip((2, 5, 6, 11, 20), DAMAGES.values(), strict=True))
+    bad = with_files(write_small(tmp_path), changes)
+    native, dali = pair(bad, "dali", on_error="substitute", shuffle=shuffle, size=24)
+    for one, other in zip(native, dali, strict=True):
+        assert one.valid.equal(other.valid)
+        assert one.index.equal(other.index)
+        assert one.images.equal(other.images)
+    assert dali.stats()["bad"] == native.stats()["bad"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 43, 44])
@@ -140,8 +168,6 @@ def test_a_state_of_planes_is_refused(small):
 def test_what_the_engine_cannot_do_is_refused(small):
     with pytest.raises(ConfigError, match="decodes to RGB: decode must be 'rgb', got 'planes'"):
         Loader(small, engine="dali", decode="planes", **OPTIONS)
-    with pytest.raises(ConfigError, match="renders on the CPU: device must be 'cpu', got 'cuda:0'"):
-        Loader(small, engine="dali", device="cuda:0", **OPTIONS)
     assert Loader(small, engine="dali", decode="rgb", **OPTIONS).stats()["engine"] == "dali"
 
 

@@ -125,3 +125,30 @@ def test_a_second_gpu_renders_while_the_first_is_current(mixed: Dataset) -> None
     for one, other in zip(ours, native(mixed), strict=True):
         assert one.images.device == torch.device("cuda:1")
         assert_same(one, other)
+
+
+@pytest.mark.dali
+def test_dali_decodes_on_the_gpu_close_to_the_core(mixed: Dataset) -> None:
+    """Its decoder rounds otherwise; everything else is equal to the bit."""
+    ours = Loader(mixed, engine="dali", device="cuda", **OPTIONS)
+    for one, other in zip(ours, native(mixed), strict=True):
+        for name, label in other.labels().items():
+            assert torch.equal(getattr(one, name).cpu(), label), name
+        for view, other_view in zip(one.views, other.views, strict=True):
+            difference = (view.cpu().short() - other_view.short()).abs().float()
+            assert difference.mean() < 1.0
+    assert ours.stats()["decoded_by_core"] < ours.stats()["samples"]
+
+
+@pytest.mark.dali
+def test_bad_files_of_dali_on_the_gpu_cost_no_good_row(tmp_path: Path) -> None:
+    bad = with_files(
+        write_small(tmp_path), dict(zip((2, 5, 6, 11, 20), DAMAGES.values(), strict=True))
+    )
+    changes = {"on_error": "substitute", "shuffle": False}
+    ours = Loader(bad, engine="dali", device="cuda", **(OPTIONS | changes))
+    theirs = native(bad, **changes)
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one.valid.cpu(), other.valid)
+        assert torch.equal(one.index.cpu(), other.index)
+    assert ours.stats()["bad"] == theirs.stats()["bad"]

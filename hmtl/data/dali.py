@@ -2,8 +2,9 @@
 
 A batch goes through three hands. Threads of the core read its files and look at their structure.
 DALI decodes what is needed of the pictures that it can take, while the core decodes the other rows
-and renders the batch before. Then the core renders all rows from the pixels in memory. What DALI
-fails at, the core does from the beginning: it finds the rows that are bad, as ever.
+and renders the batch before. Then the core renders all rows from the pixels in memory, or a GPU
+does, to whose memory DALI has decoded. What DALI fails at, the core does from the beginning: it
+finds the rows that are bad, as ever.
 """
 
 import atexit
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from hmtl import _core
 from hmtl.data.buffers import Pixels
 from hmtl.data.dali_decoder import Decoder, load_dali
-from hmtl.data.engine import Finished, Work
+from hmtl.data.engine import Finished, Parts, Way, Work
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _SLICE_S = 0.05
 """How long the end of the conductor may go unseen."""
 
 Rows = npt.NDArray[np.int64]
+Step = TypeVar("Step", int, int | None)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,9 +43,9 @@ class _Slots:
     bytes: Pixels
 
     @classmethod
-    def of(cls, sizes: Rows) -> "_Slots":
+    def of(cls, sizes: Rows, allocate: Callable[[int], Pixels]) -> "_Slots":
         begin = np.concatenate([[0], np.cumsum(sizes)])
-        return cls(begin, np.empty(begin[-1], np.uint8))
+        return cls(begin, allocate(int(begin[-1])))
 
     def __getitem__(self, row: int) -> Pixels:
         return self.bytes[self.begin[row] : self.begin[row + 1]]
@@ -64,35 +66,39 @@ class _Job:
     """A batch on its way."""
 
     work: Work
-    ticket: int = -1
-    """Of what the core does for it at present; at last, of its rendering."""
+    ticket: int | None = None
+    """Of what the core does for it at present; None where that is nothing."""
     encoded: _Slots | None = None
     parts: npt.NDArray[Any] | None = None
     """(N,) DECODED_SOURCE: what DALI is to decode, without height where it cannot."""
     decoded: "Future[_Decoded]" = field(default_factory=Future)
-    """Done once the rendering is under way."""
+    """Done once the last that the core does is under way."""
     is_cancelled: bool = False
 
 
 class Dali:
-    """Renders with DALI as the decoder of JPEGs, on the CPU."""
+    """The core with DALI as the decoder of JPEGs."""
 
     def __init__(
         self,
         core: _core.BatchRenderer,
         settings: _core.RenderSettings,
+        way: Way,
         *,
         batch_size: int,
         threads: int,
+        device: int | None,
     ) -> None:
+        """Open the engine; `device` is the number of the GPU that DALI is to decode on, if any."""
         self._core = core
         self._settings = settings
+        self._way = way
         self._threads = threads
         self._is_closed = False
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._conductor = threading.Thread(
             target=self._conduct,
-            args=(lambda: Decoder(batch_size, threads),),
+            args=(lambda: Decoder(batch_size, threads, device),),
             name="hmtl-dali",
             daemon=True,
         )
@@ -106,7 +112,7 @@ class Dali:
             # One row in the place of another: no batch for DALI.
             self._leave_to_core(job, {}, urgent=True)
             return job
-        encoded = _Slots.of(work.extent["size"])
+        encoded = _Slots.of(work.extent["size"], _fresh)
         job.parts = np.zeros(len(work.extent), _core.DECODED_SOURCE)
         job.encoded = encoded
         self._step(
@@ -126,12 +132,13 @@ class Dali:
     def finish(self, ticket: _Job) -> Finished:
         self._core.check_process()
         decoded = self._wait(ticket)
-        bad, warnings, seconds = self._core.wait(ticket.ticket)
+        bad, warnings, seconds = decoded.bad, decoded.warnings, decoded.seconds
+        if ticket.ticket is not None:
+            theirs = self._core.wait(ticket.ticket)
+            bad, warnings = sorted([*bad, *theirs[0]]), warnings + theirs[1]
+            seconds = _sum([seconds, theirs[2]])
         return Finished(
-            bad=sorted([*decoded.bad, *bad]),
-            warnings=decoded.warnings + warnings,
-            seconds=_sum([decoded.seconds, seconds]),
-            decoded_by_core=decoded.by_core,
+            bad=bad, warnings=warnings, seconds=seconds, decoded_by_core=decoded.by_core
         )
 
     def _wait(self, job: _Job) -> _Decoded:
@@ -147,12 +154,15 @@ class Dali:
     def is_whole(self, ticket: _Job) -> bool:
         if not ticket.decoded.done() or ticket.decoded.exception() is not None:
             return False
-        return not ticket.decoded.result().bad and self._core.is_whole(ticket.ticket)
+        if ticket.decoded.result().bad:
+            return False
+        return ticket.ticket is None or self._core.is_whole(ticket.ticket)
 
     def cancel(self, ticket: _Job) -> None:
         # In this order: see `_step`.
         ticket.is_cancelled = True
-        self._core.cancel(ticket.ticket)
+        if (of_core := ticket.ticket) is not None:
+            self._core.cancel(of_core)
 
     def close(self) -> None:
         self._is_closed = True
@@ -164,7 +174,7 @@ class Dali:
             self._conductor.join()
 
     def _conduct(self, make_decoder: Callable[[], Decoder]) -> None:
-        """Take batches from reading to rendering, one after the other."""
+        """Take batches from reading to the last that the core does, one after the other."""
         # Nothing but this frame refers to it: in a forked child, where its threads are not, it must
         # not be destroyed.
         decoder: Decoder | None = None
@@ -181,7 +191,8 @@ class Dali:
             del job
 
     def _conduct_one(self, job: _Job, decoder: Decoder) -> bool:
-        """Take one batch from reading to rendering; return False where DALI failed."""
+        """Take one batch all the way; return False where DALI failed."""
+        assert job.ticket is not None
         _, _, seconds = self._core.wait(job.ticket)
         sources, encoded = job.parts, job.encoded
         assert sources is not None
@@ -192,9 +203,9 @@ class Dali:
             self._leave_to_core(job, seconds)
             return True
         others = np.flatnonzero(~plain)
-        theirs = _Slots.of(self._slot_bytes(job.work, others))
+        theirs = _Slots.of(self._slot_bytes(job.work, others), self._way.allocate)
         by_core = np.zeros(len(others), _core.DECODED_SOURCE)
-        self._step(
+        decoding = self._step(
             job,
             self._core.submit_decoding(
                 extent=job.work.extent[others],
@@ -212,24 +223,15 @@ class Dali:
             )
         except Exception as error:
             _logger.warning("DALI failed at a batch, which the core decodes: %s", _said(error))
-            self._core.cancel(job.ticket)
+            self._core.cancel(decoding)
             self._leave_to_core(job, seconds)
             return False
         # All its threads work on one batch.
         by_dali = {"decode": (time.perf_counter() - start) * self._threads}
-        bad, warnings, of_core = self._core.wait(job.ticket)
+        bad, warnings, of_core = self._core.wait(decoding)
         sources[plain], sources[others] = pictures.sources, by_core
-        self._step(
-            job,
-            self._core.submit_decoded(
-                extent=job.work.extent,
-                params=job.work.params,
-                sources=sources,
-                settings=self._settings,
-                pixels=(pictures, theirs),
-                **job.work.target,
-            ),
-        )
+        memory = Parts(by_core=theirs.bytes, by_other=pictures)
+        self._step(job, self._way.from_pictures(job.work, sources, plain, memory))
         job.decoded.set_result(
             _Decoded(
                 bad=[(int(others[row]), reason) for row, reason in bad],
@@ -247,29 +249,24 @@ class Dali:
 
     def _leave_to_core(self, job: _Job, seconds: dict[str, float], *, urgent: bool = False) -> None:
         """Let the core do all of a batch, from its files on."""
-        work = job.work
-        self._step(
-            job,
-            self._core.submit(
-                extent=work.extent,
-                params=work.params,
-                settings=self._settings,
-                urgent=urgent,
-                **work.target,
-            ),
-        )
+        self._step(job, self._way.from_files(job.work, urgent=urgent))
         job.decoded.set_result(
-            _Decoded(bad=[], warnings=0, seconds=seconds, by_core=len(work.extent))
+            _Decoded(bad=[], warnings=0, seconds=seconds, by_core=len(job.work.extent))
         )
 
-    def _step(self, job: _Job, ticket: int) -> None:
-        """Go on to what the core does next for a batch.
+    def _step(self, job: _Job, ticket: Step) -> Step:
+        """Go on to what the core does next for a batch; return its ticket.
 
         `cancel` may come between any two lines: it finds the ticket, or is found here.
         """
         job.ticket = ticket
-        if job.is_cancelled:
+        if job.is_cancelled and ticket is not None:
             self._core.cancel(ticket)
+        return ticket
+
+
+def _fresh(count: int) -> Pixels:
+    return np.empty(count, np.uint8)
 
 
 def _closed() -> RuntimeError:

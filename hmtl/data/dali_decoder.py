@@ -45,20 +45,20 @@ class Pictures:
 
 
 class Decoder:
-    """DALI's pipeline of one operator, on the CPU. One thread may use it at a time.
+    """DALI's pipeline of one operator. One thread may use it at a time.
 
     DALI's readers, its order and its chance are not used. In a forked child, which has not its
     threads, it must not be destroyed.
     """
 
-    def __init__(self, batch_size: int, threads: int) -> None:
-        """Build a pipeline for up to `batch_size` pictures at once."""
+    def __init__(self, batch_size: int, threads: int, device: int | None) -> None:
+        """Build a pipeline for up to `batch_size` pictures at once, on a GPU by its number."""
         from nvidia.dali import Pipeline, fn, types  # noqa: PLC0415 — see load_dali
 
         self._pipeline = Pipeline(
             batch_size=batch_size,
             num_threads=threads,
-            device_id=None,
+            device_id=device,
             # Batches are read ahead by the core; the outputs of a batch live on by themselves.
             prefetch_queue_depth=1,
             exec_dynamic=True,
@@ -72,7 +72,7 @@ class Decoder:
             )
             pictures = fn.decoders.image_slice(
                 encoded,
-                device="cpu",
+                device="cpu" if device is None else "mixed",
                 start=first,
                 shape=sides,
                 axis_names="HW",
@@ -92,7 +92,7 @@ class Decoder:
         pipelines.discard(weakref.ref(self._pipeline))
 
     def decode(self, encoded: Sequence[Pixels], parts: npt.NDArray[Any]) -> Pictures:
-        """Return parts of the pictures of files in memory, in RGB.
+        """Return parts of the pictures of files in memory, in RGB, once they are decoded.
 
         `parts` (N,) are DECODED_SOURCEs without an address. Raises what DALI raises, and
         RuntimeError for a picture that is not as large as it should be; then the pipeline should

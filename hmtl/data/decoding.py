@@ -1,7 +1,7 @@
-"""The engine `cuda`: threads of the core decode, a device does all that comes after."""
+"""Rows of a dataset to decoded pictures, of which a device makes images and labels."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,39 +10,36 @@ import torch
 from torch import Tensor
 
 from hmtl import _core
-from hmtl.data.buffers import Pixels
 from hmtl.data.dataset import Dataset
-from hmtl.data.device_render import DeviceRenderer, Sources
+from hmtl.data.device_render import DeviceRenderer
 from hmtl.data.drawing import Drawing, real_rows
-from hmtl.data.engine import Finished
+from hmtl.data.engine import Engine, Finished, Pictures, Work
 from hmtl.data.options import RenderOptions
 from hmtl.pose import mirror
-
-Allocate = Callable[[int], Pixels]
-"""Returns so many bytes, from which a device can copy."""
 
 
 @dataclass(slots=True, eq=False)
 class Decoding:
-    """A batch on its way. Threads write to its pixels and sources until it is finished."""
+    """A batch on its way. Threads write to its pictures until it is finished."""
 
-    ticket: int
+    ticket: Any
+    """What the engine calls it."""
     index: npt.NDArray[np.int64]
     """(N,) rows of the dataset; padding comes last."""
     params: npt.NDArray[Any]
     """(N, V)."""
-    pixels: Pixels
-    """(bytes,) what the samples' crops need, in slots one behind the other."""
-    sources: Sources
-    """(N,) DECODED_SOURCE; once it is finished, `pixels` of the sources are offsets."""
+    pictures: Pictures
+    """Of the rows in front of the padding; once finished, with offsets in its pixels."""
     pose: npt.NDArray[np.float32]
 
     def copy_row(self, row: int, other: "Decoding") -> None:
         """Take over the one row of another finished batch, into memory with room for it."""
-        self.sources[row] = other.sources[0]
-        self.sources["pixels"][row] += np.uint64(len(self.pixels))
+        mine, theirs = self.pictures, other.pictures
+        mine.sources[row] = theirs.sources[0]
+        mine.sources["pixels"][row] += np.uint64(len(mine.pixels))
+        mine.elsewhere[row] = False
         # Not pinned: the copy to a GPU waits, which bad files are rare enough for.
-        self.pixels = np.concatenate([self.pixels, other.pixels])
+        mine.pixels = np.concatenate([mine.pixels, theirs.pixels])
         for name in ("index", "params", "pose"):
             getattr(self, name)[row] = getattr(other, name)[0]
 
@@ -51,10 +48,8 @@ class Decoding:
 class DecodedBatch:
     """A finished batch without its images, which a device is to make of what was decoded."""
 
-    pixels: Tensor
-    """uint8 (bytes,), pinned where a GPU takes them."""
-    sources: Sources
-    """(N,) DECODED_SOURCE, offsets in `pixels`."""
+    pictures: Pictures
+    """(N,)."""
     params: npt.NDArray[Any]
     valid: npt.NDArray[np.bool_]
     pose: npt.NDArray[np.float32]
@@ -75,8 +70,12 @@ class DecodedBatch:
 
     def images_on(self, device: torch.device) -> dict[str, Any]:
         """Return the images and what they show; on a GPU by work on the present stream."""
-        pixels = self.pixels.to(device, non_blocking=True)
-        rendered = self.render(pixels, self.sources, self.params, self.valid)
+        pictures = self.pictures
+        # Pinned where a GPU takes them.
+        pixels = torch.from_numpy(pictures.pixels).to(device, non_blocking=True)
+        rendered = self.render(
+            pixels, pictures.sources, self.params, self.valid, pictures.elsewhere
+        )
 
         def label(numbers: Tensor) -> Tensor:
             return numbers if self.options.views > 1 else numbers[:, 0]
@@ -95,18 +94,16 @@ class DecodingRenderer:
         self,
         dataset: Dataset,
         options: RenderOptions,
-        core: _core.BatchRenderer,
+        engine: Engine[Any],
         *,
         seed: int,
         device: torch.device,
-        allocate: Allocate,
     ) -> None:
+        """Take an engine whose targets are Pictures."""
         self._dataset = dataset
         self._options = options
         self._drawing = Drawing(dataset, options, seed)
-        self._core = core
-        self._settings = options.render_settings()
-        self._allocate = allocate
+        self._engine = engine
         self._device = DeviceRenderer(size=options.size, grid=options.grid, device=device)
 
     def draw(self, rows: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[Any]:
@@ -122,64 +119,59 @@ class DecodingRenderer:
         return self._start(np.array([row], dtype=np.int64), epoch, urgent=True)
 
     def _start(self, index: npt.NDArray[np.int64], epoch: int, *, urgent: bool) -> Decoding:
-        rows = real_rows(index)
-        extent, real = self._dataset.extent[rows], len(rows)
+        rows, count = real_rows(index), len(index)
         drawn = self._drawing.params(rows, epoch)
-        sizes = _core.slot_bytes(extent=extent, params=drawn, settings=self._settings)
-        slots = np.concatenate([[0], np.cumsum(sizes)])
-        params = np.zeros((len(index), self._options.views), drawn.dtype)
-        params[:real] = drawn
-        pose = np.full((len(index), 3), np.nan, dtype=np.float32)
-        turned = self._drawing.turned_poses(rows, drawn)
-        pose[:real] = np.where(drawn["mirror"][:, :1] != 0, mirror(turned), turned)
         decoding = Decoding(
             ticket=-1,
             index=index,
-            params=params,
-            pixels=self._allocate(int(slots[-1])),
-            sources=np.zeros(len(index), _core.DECODED_SOURCE),
-            pose=pose,
+            params=np.zeros((count, self._options.views), drawn.dtype),
+            pictures=Pictures(
+                sources=np.zeros(len(rows), _core.DECODED_SOURCE),
+                pixels=np.empty(0, np.uint8),
+                elsewhere=np.zeros(len(rows), np.bool_),
+            ),
+            pose=np.full((count, 3), np.nan, dtype=np.float32),
         )
-        decoding.ticket = self._core.submit_decoding(
-            extent=extent,
-            params=drawn,
-            slots=slots,
-            pixels=decoding.pixels,
-            sources=decoding.sources[:real],
-            settings=self._settings,
-            urgent=urgent,
-        )
+        decoding.params[: len(rows)] = drawn
+        turned = self._drawing.turned_poses(rows, drawn)
+        decoding.pose[: len(rows)] = np.where(drawn["mirror"][:, :1] != 0, mirror(turned), turned)
+        work = Work(extent=self._dataset.extent[rows], params=drawn, target=decoding.pictures)
+        decoding.ticket = self._engine.start(work, urgent=urgent)
         return decoding
 
     def finish(self, pending: Decoding) -> Finished:
         """Wait for a batch; whatever ends the wait early, as Ctrl-C does, gives the batch up."""
         try:
-            bad, warnings, seconds = self._core.wait(pending.ticket)
+            finished = self._engine.finish(pending.ticket)
         except BaseException:
             self.cancel(pending)
             raise
-        held = pending.sources["height"] > 0
-        pending.sources["pixels"][held] -= np.uint64(pending.pixels.ctypes.data)
-        by_core = len(real_rows(pending.index))
-        return Finished(bad=bad, warnings=warnings, seconds=seconds, decoded_by_core=by_core)
+        pictures = pending.pictures
+        here = (pictures.sources["height"] > 0) & ~pictures.elsewhere
+        pictures.sources["pixels"][here] -= np.uint64(pictures.pixels.ctypes.data)
+        return finished
 
     def is_whole(self, pending: Decoding) -> bool:
         """Return whether `finish` would not wait, and find no row that could not be decoded."""
-        return self._core.is_whole(pending.ticket)
+        return self._engine.is_whole(pending.ticket)
 
     def cancel(self, pending: Decoding) -> None:
         """Give a batch up, without waiting; its memory is kept as long as threads write to it."""
-        self._core.cancel(pending.ticket)
+        self._engine.cancel(pending.ticket)
 
     def close(self) -> None:
         """Join the threads."""
-        self._core.close()
+        self._engine.close()
 
     def to_batch(self, pending: Decoding, valid: npt.NDArray[np.bool_]) -> DecodedBatch:
         """Return a finished batch, to be rendered; rows that are not valid become black."""
+        pictures = replace(
+            pending.pictures,
+            sources=_padded(pending.pictures.sources, len(pending.index)),
+            elsewhere=_padded(pending.pictures.elsewhere, len(pending.index)),
+        )
         return DecodedBatch(
-            pixels=torch.from_numpy(pending.pixels),
-            sources=pending.sources,
+            pictures=pictures,
             params=pending.params,
             valid=valid,
             pose=pending.pose,
@@ -187,3 +179,10 @@ class DecodingRenderer:
             options=self._options,
             render=self._device.render,
         )
+
+
+def _padded(rows: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    """Return rows, and zeros behind them."""
+    found = np.zeros(count, rows.dtype)
+    found[: len(rows)] = rows
+    return found

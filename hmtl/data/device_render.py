@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from hmtl import _core
+from hmtl.data.engine import Sources
 from hmtl.data.kernels import require_kernels
-
-Sources = npt.NDArray[Any]
-"""(N,) DECODED_SOURCE."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -59,17 +57,21 @@ class DeviceRenderer:
         sources: Sources,
         params: npt.NDArray[Any],
         valid: npt.NDArray[np.bool_] | None = None,
+        elsewhere: npt.NDArray[np.bool_] | None = None,
     ) -> Rendered:
         """Render pictures that lie in `pixels`, uint8 of any shape without gaps, on the device.
 
         `sources` (N,) are DECODED_SOURCE whose `pixels` count bytes from the beginning of the
         tensor, `params` (N, V) what `Loader.draw` gives; rows that are not `valid` (N,) become
-        black. Raises ValueError for pictures outside the tensor and for what cannot be rendered.
+        black. The `pixels` of sources that are `elsewhere` (N,) are addresses on the device, whose
+        memory must stay until the stream is through with it. Raises ValueError for pictures
+        outside the tensor and for what cannot be rendered.
         """
         count, views = params.shape
         valid = np.ones(count, np.bool_) if valid is None else valid
+        here = valid if elsewhere is None else valid & ~elsewhere
         plan = _core.DevicePlan(
-            sources=self._addresses(pixels, sources, valid),
+            sources=self._addresses(pixels, sources, here),
             params=params,
             valid=valid,
             size=self._size,
@@ -97,13 +99,13 @@ class DeviceRenderer:
             turns=turns,
         )
 
-    def _addresses(self, pixels: Tensor, sources: Sources, valid: npt.NDArray[np.bool_]) -> Sources:
-        """Return the sources with addresses in the place of offsets."""
+    def _addresses(self, pixels: Tensor, sources: Sources, here: npt.NDArray[np.bool_]) -> Sources:
+        """Return the sources with addresses in the place of offsets in the tensor."""
         if pixels.dtype != torch.uint8 or not pixels.is_contiguous():
             raise ValueError(f"pixels must be uint8 without gaps, got {pixels.dtype}")
         if pixels.device.type != self._device.type:
             raise ValueError(f"pixels must be on {self._device}, got {pixels.device}")
-        held = sources[valid]
+        held = sources[here]
         begin = held["pixels"].astype(np.int64)
         end = begin + (held["height"] - 1) * held["stride"] + 3 * held["width"]
         if (held["stride"] < 3 * held["width"]).any() or (begin < 0).any():
@@ -113,7 +115,7 @@ class DeviceRenderer:
                 f"a picture ends at byte {end.max()} of pixels that have {pixels.numel()}"
             )
         found = sources.copy()
-        found["pixels"] += np.uint64(pixels.data_ptr())
+        found["pixels"][here] += np.uint64(pixels.data_ptr())
         return found
 
     def _launch(

@@ -12,8 +12,12 @@ from hmtl.data.buffers import Pixels
 Ticket = TypeVar("Ticket")
 
 
-class Target(TypedDict):
-    """Where rendered rows go."""
+Sources = npt.NDArray[Any]
+"""(N,) DECODED_SOURCE."""
+
+
+class Images(TypedDict):
+    """Where rows go that are rendered on the host."""
 
     images: list[Pixels]
     """V arrays (N, S, S, 3)."""
@@ -24,6 +28,20 @@ class Target(TypedDict):
     """(N, 3): in as labelled and turned, out mirrored where the view is."""
 
 
+@dataclass(kw_only=True, slots=True, eq=False)
+class Pictures:
+    """Where rows go that a device is to render: decoded pictures, or the parts that are needed."""
+
+    sources: Sources
+    """(N,) with addresses; without height where there is none."""
+    pixels: Pixels
+    """(bytes,) on the host."""
+    elsewhere: npt.NDArray[np.bool_]
+    """(N,) whose pixels are not among those, but on the device already."""
+    memory: object = None
+    """Keeps pixels that are elsewhere."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Work:
     """A batch to render."""
@@ -32,7 +50,7 @@ class Work:
     """(N,) where the samples' bytes lie."""
     params: npt.NDArray[Any]
     """(N, V) what was drawn for them."""
-    target: Target
+    target: Images | Pictures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,23 +93,42 @@ class Engine(Protocol[Ticket]):
         """Join the threads."""
 
 
+class Way(Protocol):
+    """What the core does for a batch, up to that which a target is for."""
+
+    def from_files(self, work: Work, *, urgent: bool) -> int:
+        """Begin with a batch's files; return the core's ticket."""
+
+    def from_pictures(
+        self, work: Work, sources: Sources, elsewhere: npt.NDArray[np.bool_], memory: "Parts"
+    ) -> int | None:
+        """Go on from pictures that are decoded; return the core's ticket, None if all is done.
+
+        Those that are `elsewhere` (N,) another decoder has put into its memory.
+        """
+
+    def allocate(self, count: int) -> Pixels:
+        """Return so many bytes for decoded pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Parts:
+    """What keeps decoded pixels alive."""
+
+    by_core: Pixels
+    by_other: object
+
+
 class Native:
     """The compiled core alone."""
 
-    def __init__(self, core: _core.BatchRenderer, settings: _core.RenderSettings) -> None:
+    def __init__(self, core: _core.BatchRenderer, way: Way) -> None:
         self._core = core
-        self._settings = settings
+        self._way = way
 
     def start(self, work: Work, *, urgent: bool) -> tuple[int, int]:
         """Return the core's ticket, and the number of rows."""
-        ticket = self._core.submit(
-            extent=work.extent,
-            params=work.params,
-            settings=self._settings,
-            urgent=urgent,
-            **work.target,
-        )
-        return ticket, len(work.extent)
+        return self._way.from_files(work, urgent=urgent), len(work.extent)
 
     def finish(self, ticket: tuple[int, int]) -> Finished:
         bad, warnings, seconds = self._core.wait(ticket[0])
