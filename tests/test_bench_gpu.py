@@ -24,7 +24,7 @@ from benchmarks.gpu.parity import compared  # noqa: E402
 from benchmarks.gpu.peer import Twins  # noqa: E402
 from benchmarks.gpu.plan import PARTS, Task  # noqa: E402
 from benchmarks.gpu.scale import TINY  # noqa: E402
-from benchmarks.gpu.yardsticks import torchvision_views  # noqa: E402
+from benchmarks.gpu.yardsticks import our_views, torchvision_views  # noqa: E402
 from hmtl.bench.trial import trial  # noqa: E402
 from hmtl.data import Batch, Dataset, Loader, open_dataset  # noqa: E402
 from hmtl.preset import load_preset  # noqa: E402
@@ -140,17 +140,22 @@ def test_goals_are_reached_missed_or_not_measured() -> None:
         "supervised, batch 64": run_of(3500, 3500, 3500),
     }
     loaders = {"supervised": {NATIVE_CPU: {"images_per_s": 34000}, "cuda": {"missing": "no"}}}
-    document = {"training": training, "loaders": loaders, "parity": {}}
+    alone = {"hmtl": {"views_per_s": 130_000}, "kornia, compiled": {"views_per_s": 30_000}}
+    document = {"training": training, "loaders": loaders, "parity": {}, "yardsticks": alone}
     found = {goal["goal"]: goal["reached"] for goal in verdict.goals(document, (64, 256))}
     assert found == {
         "supervised: R/S1": None,
         "supervised: R/S0": True,
+        "supervised: S1/S0 (the chain on the GPU)": None,
         "supervised: S0 again/S0 (noise)": True,
         "barlow: R/S1": None,
         "barlow: R/S0": True,
+        "barlow: S1/S0 (the chain on the GPU)": None,
         "barlow: S0 again/S0 (noise)": True,
         "loader alone / supervised S0": True,
         "barlow views/s with the loader / supervised images/s on S0": True,
+        "views/s of the chain on the GPU alone": True,
+        "the same / kornia, compiled": False,
         "supervised: batch 64 / batch 256": False,
         "supervised: ours / plain loop, batch 256": False,
     }
@@ -197,6 +202,16 @@ def test_every_sample_of_the_yardstick_has_its_own_chance() -> None:
     assert views.shape == (4, 3, 32, 32)
     assert views.dtype == torch.float32
     assert all(not torch.equal(views[0], view) for view in views[1:])
+
+
+def test_our_views_have_their_own_chance_each_time() -> None:
+    picture = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
+    pictures = picture.expand(3, -1, -1, -1)
+    augment = our_views(TINY)
+    first, second = augment(pictures), augment(pictures)
+    assert first.shape == (3, 3, 32, 32)
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("preset", ["table2/hmtl-puzzle3-aug2", "pretrain/barlow-puzzle3"])

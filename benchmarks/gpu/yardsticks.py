@@ -1,23 +1,29 @@
-"""What others make of the same operations on the GPU, each sample with its own chance."""
+"""Our kernels and what others make of the same operations on the GPU, each sample by chance."""
 
 import importlib
+import itertools
 import random
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.gpu.scale import Scale
+from benchmarks.gpu.verdict import OURS
 from benchmarks.loader.torchvision_side import Torchvision
 from benchmarks.loader.work import Work
 from benchmarks.timing import rounded
+from hmtl import _core
 from hmtl.bench.trial import synchronise
 from hmtl.data.augmentation import resolve_augmentation
+from hmtl.data.device_render import DeviceRenderer, whole_pictures
 
 _SIDE_PX = 224
 _AUGMENTATION = "barlow"
+_GRID = 3
 
 
 def measure(scale: Scale) -> dict[str, Any]:
@@ -25,8 +31,11 @@ def measure(scale: Scale) -> dict[str, Any]:
     device = torch.device(scale.device)
     count = scale.batch_sizes[-1]
     pictures = torch.randint(0, 256, (count, 3, _SIDE_PX, _SIDE_PX), dtype=torch.uint8)
-    pictures = pictures.to(device)
-    found = {"torchvision v2": _timed(torchvision_views(scale), pictures, scale)}
+    pictures = pictures.to(device, memory_format=torch.channels_last)
+    found = {
+        OURS: _timed(our_views(scale), pictures, scale),
+        "torchvision v2": _timed(torchvision_views(scale), pictures, scale),
+    }
     for name, opener in (("kornia", _kornia), ("kornia, compiled", _compiled_kornia)):
         if name.endswith("compiled") and not scale.compiles:
             continue
@@ -54,6 +63,29 @@ def _timed(augment: Callable[[Tensor], Tensor], pictures: Tensor, scale: Scale) 
         batches += 1
     seconds = time.perf_counter() - began
     return {"views_per_s": rounded(batches * len(pictures) / seconds)}
+
+
+def our_views(scale: Scale) -> Callable[[Tensor], Tensor]:
+    """Return the kernels of hmtl, with tiles and down-scaling, whose params are drawn each time."""
+    device = torch.device(scale.device)
+    renderer = DeviceRenderer(size=scale.size, grid=_GRID, device=device)
+    settings = _core.DrawSettings(
+        augmentation=resolve_augmentation(_AUGMENTATION).to_core(),
+        fit=0, pretext=1, grid=_GRID, size=scale.size, puzzled_fraction=1.0,
+    )  # fmt: skip
+    epochs = itertools.count()
+
+    def render(pictures: Tensor) -> Tensor:
+        count = len(pictures)
+        whole = np.broadcast_to(np.float32([0, 0, _SIDE_PX, _SIDE_PX]), (count, 4))
+        params = _core.draw_params(
+            settings=settings, seed=0, epoch=next(epochs), samples=np.arange(count), views=1,
+            face=whole, box=whole,
+        )  # fmt: skip
+        rows = pictures.permute(0, 2, 3, 1).contiguous()
+        return renderer.render(rows, whole_pictures(count, _SIDE_PX, _SIDE_PX), params).views[0]
+
+    return render
 
 
 def torchvision_views(scale: Scale) -> Callable[[Tensor], Tensor]:
