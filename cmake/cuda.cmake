@@ -46,7 +46,7 @@ set(CMAKE_CUDA_STANDARD 17)
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 enable_language(CUDA)
 message(STATUS "hmtl: the engine cuda is built by ${CMAKE_CUDA_COMPILER} for"
-  " ${CMAKE_CUDA_ARCHITECTURES}")
+  " ${CMAKE_CUDA_ARCHITECTURES} (HMTL_CUDA=OFF leaves it out)")
 
 set(HMTL_BUILDS_CUDA TRUE)
 
