@@ -118,8 +118,8 @@ class Reader {
     if (segment.size != kComponents + kOfComponent * static_cast<std::size_t>(components_)) {
       return false;
     }
-    for (int c = 0; c < components_; ++c) {
-      const std::uint8_t* const component = segment.bytes + kComponents + kOfComponent * c;
+    const std::uint8_t* component = segment.bytes + kComponents;
+    for (int c = 0; c < components_; ++c, component += kOfComponent) {
       ids_in_order_ = ids_in_order_ && component[0] == c + 1;
       if (c == 0) {
         across_ = component[1] >> 4;
