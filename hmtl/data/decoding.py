@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from hmtl import _core
+from hmtl.data.by_engine import ByEngine
 from hmtl.data.dataset import Dataset
 from hmtl.data.device_render import DeviceRenderer
-from hmtl.data.drawing import Drawing, real_rows
+from hmtl.data.drawing import real_rows
 from hmtl.data.engine import Engine, Finished, Pictures, Work
 from hmtl.data.options import RenderOptions
 from hmtl.pose import mirror
@@ -87,7 +88,7 @@ class DecodedBatch:
         }
 
 
-class DecodingRenderer:
+class DecodingRenderer(ByEngine[Decoding]):
     """Does what `Renderer` does, up to pixels that a device renders."""
 
     def __init__(
@@ -100,15 +101,8 @@ class DecodingRenderer:
         device: torch.device,
     ) -> None:
         """Take an engine whose targets are Pictures."""
-        self._dataset = dataset
-        self._options = options
-        self._drawing = Drawing(dataset, options, seed)
-        self._engine = engine
+        super().__init__(dataset, options, engine, seed=seed)
         self._device = DeviceRenderer(size=options.size, grid=options.grid, device=device)
-
-    def draw(self, rows: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[Any]:
-        """Return the params (N, V) of these rows."""
-        return self._drawing.params(rows, epoch)
 
     def start(self, index: npt.NDArray[np.int64], epoch: int) -> Decoding:
         """Begin to decode these rows; where `index` is PADDING, rows become black."""
@@ -141,27 +135,11 @@ class DecodingRenderer:
 
     def finish(self, pending: Decoding) -> Finished:
         """Wait for a batch; whatever ends the wait early, as Ctrl-C does, gives the batch up."""
-        try:
-            finished = self._engine.finish(pending.ticket)
-        except BaseException:
-            self.cancel(pending)
-            raise
+        finished = super().finish(pending)
         pictures = pending.pictures
         here = (pictures.sources["height"] > 0) & ~pictures.elsewhere
         pictures.sources["pixels"][here] -= np.uint64(pictures.pixels.ctypes.data)
         return finished
-
-    def is_whole(self, pending: Decoding) -> bool:
-        """Return whether `finish` would not wait, and find no row that could not be decoded."""
-        return self._engine.is_whole(pending.ticket)
-
-    def cancel(self, pending: Decoding) -> None:
-        """Give a batch up, without waiting; its memory is kept as long as threads write to it."""
-        self._engine.cancel(pending.ticket)
-
-    def close(self) -> None:
-        """Join the threads."""
-        self._engine.close()
 
     def to_batch(self, pending: Decoding, valid: npt.NDArray[np.bool_]) -> DecodedBatch:
         """Return a finished batch, to be rendered; rows that are not valid become black."""

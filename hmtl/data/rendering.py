@@ -9,9 +9,10 @@ import torch
 
 from hmtl.data.batch import Batch
 from hmtl.data.buffers import BufferPool, Pixels
+from hmtl.data.by_engine import ByEngine
 from hmtl.data.dataset import Dataset
-from hmtl.data.drawing import Drawing, real_rows
-from hmtl.data.engine import Engine, Finished, Work
+from hmtl.data.drawing import real_rows
+from hmtl.data.engine import Engine, Work
 from hmtl.data.options import RenderOptions
 
 
@@ -40,7 +41,7 @@ class Pending:
             getattr(self, name)[row] = getattr(other, name)[0]
 
 
-class Renderer:
+class Renderer(ByEngine[Pending]):
     """Renders rows of a dataset with an engine: draws, makes the arrays, and batches of them."""
 
     def __init__(
@@ -52,15 +53,8 @@ class Renderer:
         seed: int,
         buffers: BufferPool,
     ) -> None:
-        self._dataset = dataset
-        self._options = options
-        self._drawing = Drawing(dataset, options, seed)
+        super().__init__(dataset, options, engine, seed=seed)
         self._buffers = buffers
-        self._engine = engine
-
-    def draw(self, rows: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[Any]:
-        """Return the params (N, V) of these rows."""
-        return self._drawing.params(rows, epoch)
 
     def start(self, index: npt.NDArray[np.int64], epoch: int) -> Pending:
         """Begin to render these rows; where `index` is PADDING, rows stay black."""
@@ -105,26 +99,6 @@ class Renderer:
         )
         pending.ticket = self._engine.start(work, urgent=urgent)
         return pending
-
-    def finish(self, pending: Pending) -> Finished:
-        """Wait for a batch; whatever ends the wait early, as Ctrl-C does, gives the batch up."""
-        try:
-            return self._engine.finish(pending.ticket)
-        except BaseException:
-            self.cancel(pending)
-            raise
-
-    def is_whole(self, pending: Pending) -> bool:
-        """Return whether `finish` would not wait, and find no row that could not be rendered."""
-        return self._engine.is_whole(pending.ticket)
-
-    def cancel(self, pending: Pending) -> None:
-        """Give a batch up, without waiting; its memory is kept as long as threads write to it."""
-        self._engine.cancel(pending.ticket)
-
-    def close(self) -> None:
-        """Join the threads."""
-        self._engine.close()
 
     def to_batch(self, pending: Pending, valid: npt.NDArray[np.bool_]) -> Batch:
         """Return a finished batch as tensors; rows that are not valid are black."""
