@@ -3,6 +3,7 @@
 import copy
 import gc
 import multiprocessing
+import os
 import pickle
 import signal
 import subprocess
@@ -64,14 +65,14 @@ def start(dataset: Dataset, program: str, engine: str = "native") -> subprocess.
     arguments = [PRELUDE + program, str(dataset.root), engine]
     return subprocess.Popen(
         [sys.executable, "-P", "-X", "faulthandler", "-c", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
 
 def outcome(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str, str]:
-    """Return code, output and errors; a process that hangs is aborted, and says where it was."""
+    """Return code, output and errors; processes that hang are aborted, and say where they were."""
     # The lines that a test has not read yet are in the stream's buffer, which communicate() skips.
-    killer = threading.Timer(timeout, process.send_signal, [signal.SIGABRT])
+    killer = threading.Timer(timeout, os.killpg, [process.pid, signal.SIGABRT])
     killer.start()
     with process:
         assert process.stdout is not None
@@ -86,8 +87,6 @@ CTRL_C = """
 many = many.subset(np.arange(200))
 loader = Loader(many, batch_size=20, size=256, num_threads=2, prefetch=2, seed=5)
 handed = 0
-# The default, even where the parent of this process ignores it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     for batch in loader:
         handed += 1

@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-import weakref
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,12 +84,6 @@ class Decoder:
             )
             self._pipeline.set_outputs(pictures)
         self._pipeline.build()
-        _living.add(self)
-
-    def forget(self) -> None:
-        """Keep DALI from ending the pipeline with the process."""
-        pipelines = type(self._pipeline)._pipes
-        pipelines.discard(weakref.ref(self._pipeline))
 
     def decode(self, encoded: Sequence[Pixels], parts: npt.NDArray[Any]) -> Pictures:
         """Return parts of the pictures of files in memory, in RGB, once they are decoded.
@@ -116,12 +110,11 @@ class Decoder:
         return Pictures(sources, memory)
 
 
-_living: "weakref.WeakSet[Decoder]" = weakref.WeakSet()
+def _forget_pipelines() -> None:
+    """Keep DALI from ending the pipelines of a forked process with its child, which would hang."""
+    # All that there are, and not only those that are built: a fork may come in the middle of that.
+    if (dali := sys.modules.get("nvidia.dali")) and (pipeline := getattr(dali, "Pipeline", None)):
+        pipeline._pipes.clear()
 
 
-def _forget_all() -> None:
-    for decoder in list(_living):
-        decoder.forget()
-
-
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_forget_pipelines)
