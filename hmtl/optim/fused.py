@@ -55,7 +55,11 @@ class SGD(torch.optim.SGD):
 
 @contextmanager
 def _masked(optimizer: Any, enabled: Tensor | None) -> Iterator[None]:
-    optimizer.found_inf = None if enabled is None else (~enabled).float()
+    if enabled is None:
+        # A GradScaler may have set it, and takes it away itself.
+        yield
+        return
+    optimizer.found_inf = (~enabled).float()
     try:
         yield
     finally:
