@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "decode_shared.h"
+#include "jpeg_tables.h"
 
 namespace hmtl {
 namespace {
@@ -90,7 +91,9 @@ class Reader {
       case kAdobe:
         return read_adobe(segment);
       case kHuffmanTables:
+        return tables_.add_huffman(segment.bytes, segment.size);
       case kQuantization:
+        return tables_.add_quantization(segment.bytes, segment.size);
       case kComment:
         return true;
       default:
@@ -121,6 +124,7 @@ class Reader {
     const std::uint8_t* component = segment.bytes + kComponents;
     for (int c = 0; c < components_; ++c, component += kOfComponent) {
       ids_in_order_ = ids_in_order_ && component[0] == c + 1;
+      quantized_by_[c] = component[2];
       if (c == 0) {
         across_ = component[1] >> 4;
         down_ = component[1] & 15;
@@ -135,12 +139,27 @@ class Reader {
   bool read_scan(const Segment& segment) {
     if (components_ == 0 || segment.size < 1) return false;
     if (components_ == 3 && !is_jfif_ && !is_adobe_ && !ids_in_order_) return false;
+    for (int c = 0; c < components_; ++c) {
+      if (!tables_.has_quantization(quantized_by_[c])) return false;
+    }
     ++scans_;
     if (is_progressive_) return scans_ <= kMostScans && skip_coded(kAnyNumber);
-    if (scans_ > 1 || segment.bytes[0] != components_) return false;
+    if (scans_ > 1 || segment.bytes[0] != components_ || !has_codes(segment)) return false;
     const std::int64_t units =
         static_cast<std::int64_t>(divide_up(width_, 8 * across_)) * divide_up(height_, 8 * down_);
     return skip_coded(interval_ == 0 ? 0 : (units + interval_ - 1) / interval_ - 1);
+  }
+
+  // Whether a scan of all components has the codes that it names.
+  bool has_codes(const Segment& segment) const {
+    const auto count = static_cast<std::size_t>(components_);
+    if (segment.size != 4 + 2 * count) return false;
+    for (std::size_t c = 0; c < count; ++c) {
+      const int codes = segment.bytes[2 + 2 * c];
+      if (!tables_.has_huffman(JpegTables::Kind::kDc, codes >> 4)) return false;
+      if (!tables_.has_huffman(JpegTables::Kind::kAc, codes & 15)) return false;
+    }
+    return true;
   }
 
   // Goes on to the next marker that is none of a scan.
@@ -173,6 +192,8 @@ class Reader {
   bool is_progressive_ = false, is_jfif_ = false, is_adobe_ = false, ids_in_order_ = true;
   int height_ = 0, width_ = 0, components_ = 0, across_ = 0, down_ = 0;
   int interval_ = 0, scans_ = 0;
+  int quantized_by_[3] = {};
+  JpegTables tables_;
 };
 
 }  // namespace

@@ -16,7 +16,7 @@ def cut_and_ended(data: bytes) -> bytes:
 
 
 def without_tables(data: bytes) -> bytes:
-    """Return a JPEG without quantisation tables, whose structure is sound."""
+    """Return a JPEG without quantisation tables."""
     at = data.index(b"\xff\xdb")
     return data[:at] + b"\xff\xfe" + data[at + 2 :]
 
@@ -24,6 +24,13 @@ def without_tables(data: bytes) -> bytes:
 def overfull_codes(data: bytes) -> bytes:
     at = data.index(b"\xff\xc4")
     return data[: at + 5] + b"\xff" * 16 + data[at + 21 :]
+
+
+def unknown_symbol(data: bytes) -> bytes:
+    """Return a JPEG whose structure is sound, with a code for more bits than a number has."""
+    at = data.index(b"\xff\xc4")
+    assert data[at + 4] == 0, "the first table is of differences"
+    return data[: at + 21] + b"\xff" + data[at + 22 :]
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from damages import DAMAGES, cut_and_ended, with_files, without_tables
+from damages import DAMAGES, cut_and_ended, unknown_symbol, with_files
 from fixtures_data import write_300w_lp
 from loader_data import write_small
 from two_engines import OPTIONS, assert_equal_epochs, assert_same, pair
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.dali
 def test_bad_files_are_replaced_or_marked_as_ever(tmp_path, caplog, shuffle):
     dataset = write_small(tmp_path)
     changes = dict(zip((2, 5, 6, 11, 20), DAMAGES.values(), strict=True))
+    changes |= dict.fromkeys((3, 17), unknown_symbol)
     bad = with_files(dataset, changes)
     Path(bad.paths()[13]).unlink()
     native, dali = pair(bad, "dali", on_error="substitute", shuffle=shuffle, views=2)
@@ -33,9 +34,9 @@ def test_bad_files_are_replaced_or_marked_as_ever(tmp_path, caplog, shuffle):
     assert all("\n" not in text and "Failed to decode sample #" in text for text in failures)
 
 
-@pytest.mark.parametrize("damage", sorted(DAMAGES))
+@pytest.mark.parametrize("damage", [*DAMAGES.values(), unknown_symbol])
 def test_a_bad_file_raises_as_ever_and_the_loader_goes_on(tmp_path, damage):
-    bad = with_files(write_small(tmp_path), {4: DAMAGES[damage]})
+    bad = with_files(write_small(tmp_path), {4: damage})
     native, dali = pair(bad, "dali")
     reasons = []
     for loader in (native, dali):
@@ -50,7 +51,7 @@ def test_a_bad_file_raises_as_ever_and_the_loader_goes_on(tmp_path, damage):
 
 
 def test_an_error_of_dali_costs_no_good_row_and_its_pipeline_is_made_anew(tmp_path, caplog):
-    bad = with_files(write_small(tmp_path), {9: without_tables})
+    bad = with_files(write_small(tmp_path), {9: unknown_symbol})
     native, dali = pair(bad, "dali", on_error="substitute", shuffle=False, batch_size=23)
     for _ in range(3):
         assert_equal_epochs(native, dali)
@@ -127,7 +128,7 @@ def test_memory_threads_and_files_stay_as_they_are(tmp_path, damages):
     if damages:
         # Of the same length, so that the index is right.
         path = Path(dataset.paths()[3])
-        path.write_bytes(without_tables(path.read_bytes()))
+        path.write_bytes(unknown_symbol(path.read_bytes()))
     program = GROWTH if not damages else GROWTH.split("for _ in range(10)")[0]
     done = subprocess.run(
         [sys.executable, "-P", "-c", program, str(dataset.root)],
