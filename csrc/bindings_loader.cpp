@@ -121,30 +121,19 @@ class Renderer {
                 urgent);
   }
 
-  std::uint64_t submit_decoding(const Array<Extent>& extent, const Array<SampleParams>& params,
-                                const Array<std::int64_t>& slots, Array<std::uint8_t> pixels,
-                                Array<DecodedSource> sources, const RenderSettings& settings,
-                                bool urgent) {
+  // A DecodeRequest or a ReadRequest.
+  template <typename Request>
+  std::uint64_t submit_into_slots(const Array<Extent>& extent, const Array<SampleParams>& params,
+                                  const Array<std::int64_t>& slots, Array<std::uint8_t> bytes,
+                                  Array<DecodedSource> sources, const RenderSettings& settings,
+                                  bool urgent) {
     check_shape(sources, {extent.size()}, "sources");
-    DecodeRequest request;
+    Request request;
     request.samples = sample_rows(extent, params, settings);
-    request.slots = slots_within(slots, pixels);
-    request.pixels = pixels.mutable_data();
+    request.slots = slots_within(slots, bytes);
+    request.bytes = bytes.mutable_data();
     request.sources = sources.mutable_data();
-    return lend(std::move(request), {pixels, sources}, urgent);
-  }
-
-  std::uint64_t submit_reading(const Array<Extent>& extent, const Array<SampleParams>& params,
-                               const Array<std::int64_t>& slots, Array<std::uint8_t> encoded,
-                               Array<DecodedSource> sources, const RenderSettings& settings,
-                               bool urgent) {
-    check_shape(sources, {extent.size()}, "sources");
-    ReadRequest request;
-    request.samples = sample_rows(extent, params, settings);
-    request.slots = slots_within(slots, encoded);
-    request.bytes = encoded.mutable_data();
-    request.sources = sources.mutable_data();
-    return lend(std::move(request), {encoded, sources}, urgent);
+    return lend(std::move(request), {bytes, sources}, urgent);
   }
 
   void check_process() const { core_->check_process(); }
@@ -251,12 +240,12 @@ void bind_loader(py::module_& m) {
            py::arg("pose").noconvert(), py::arg("settings"), py::arg("pixels"),
            py::arg("urgent") = false,
            "Queue a batch whose pixels, which `pixels` holds, are decoded already.")
-      .def("submit_decoding", &Renderer::submit_decoding, py::kw_only(), py::arg("extent"),
-           py::arg("params"), py::arg("slots"), py::arg("pixels").noconvert(),
+      .def("submit_decoding", &Renderer::submit_into_slots<DecodeRequest>, py::kw_only(),
+           py::arg("extent"), py::arg("params"), py::arg("slots"), py::arg("pixels").noconvert(),
            py::arg("sources").noconvert(), py::arg("settings"), py::arg("urgent") = false,
            "Queue the decoding of samples into slots of one array.")
-      .def("submit_reading", &Renderer::submit_reading, py::kw_only(), py::arg("extent"),
-           py::arg("params"), py::arg("slots"), py::arg("encoded").noconvert(),
+      .def("submit_reading", &Renderer::submit_into_slots<ReadRequest>, py::kw_only(),
+           py::arg("extent"), py::arg("params"), py::arg("slots"), py::arg("encoded").noconvert(),
            py::arg("sources").noconvert(), py::arg("settings"), py::arg("urgent") = false,
            "Queue the reading of files for another decoder.")
       .def("check_process", &Renderer::check_process, "Raise RuntimeError in a forked child.")

@@ -114,7 +114,7 @@ struct Run {
     check_views(samples.params_of(row), at(samples.views));
     decode_sample(files, samples.extents[at(row)], samples.decoding(row), scratch);
     const std::int64_t first = request.slots[at(row)], last = request.slots[at(row) + 1];
-    request.sources[row] = fill_slot(scratch.picture, request.pixels + first, last - first);
+    request.sources[row] = fill_slot(scratch.picture, request.bytes + first, last - first);
     scratch.clock.lap(Stage::kDecode);
     return scratch.picture.warnings;
   }

@@ -49,7 +49,7 @@ struct RenderDecodedRequest {
 struct DecodeRequest {
   SampleRows samples;
   std::vector<std::int64_t> slots;  // N + 1 offsets: where slots begin, and the last one ends
-  std::uint8_t* pixels = nullptr;
+  std::uint8_t* bytes = nullptr;
   DecodedSource* sources = nullptr;  // N
 };
 

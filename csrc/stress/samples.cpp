@@ -4,12 +4,12 @@
 #include <png.h>
 
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <random>
 #include <stdexcept>
 
 #include "crc.h"
+#include "work.h"
 
 namespace hmtl::stress {
 namespace {
@@ -160,22 +160,24 @@ class Maker {
   Samples samples_;
 };
 
-void render_alone(const FileTable& files, const RenderSettings& settings, RenderScratch& scratch,
-                  Sample& sample) {
-  std::vector<std::uint8_t*> images;
-  for (auto& image : sample.images) {
-    image.resize(kImageBytes);
-    images.push_back(image.data());
-  }
-  sample.permutation.resize(kLabels);
-  sample.turns.resize(kLabels);
-  std::memcpy(sample.rendered_pose, sample.pose, sizeof sample.pose);
-  try {
-    render_sample(
-        files, sample.extent, sample.params, settings, scratch,
-        {&images, 0, sample.permutation.data(), sample.turns.data(), sample.rendered_pose});
-  } catch (const DecodeError& error) {
-    sample.reason = error.what();
+// What one thread makes of a sample; what is decoded of it is kept for the work on decoded pixels.
+void do_alone(const FileTable& files, const Samples& samples, int number, RenderScratch& scratch,
+              Sample& sample) {
+  for (const Kind kind : kKinds) {
+    Work work(samples, kind, {number});
+    Outcome& outcome = sample.outcomes[static_cast<int>(kind)];
+    try {
+      run_row(work.request(), 0, files, scratch);
+      outcome.bytes = work.written(0);
+    } catch (const DecodeError& error) {
+      outcome.reason = error.what();
+      continue;
+    }
+    if (kind == Kind::kDecode) {
+      sample.pixels = work.slot(0);
+      sample.source = work.source(0);
+      sample.source.pixels = reinterpret_cast<std::uintptr_t>(sample.pixels.data());
+    }
   }
 }
 
@@ -200,7 +202,9 @@ Samples make_samples(const std::string& folder) {
   Samples samples = maker.take();
   const FileTable files(samples.paths);
   RenderScratch scratch;
-  for (Sample& sample : samples.all) render_alone(files, samples.settings, scratch, sample);
+  for (std::size_t number = 0; number < samples.all.size(); ++number) {
+    do_alone(files, samples, static_cast<int>(number), scratch, samples.all[number]);
+  }
   return samples;
 }
 

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,6 +18,7 @@
 
 #include "loader.h"
 #include "samples.h"
+#include "work.h"
 
 namespace hmtl::stress {
 namespace {
@@ -31,63 +32,22 @@ void require(bool holds, const char* what) {
   std::_Exit(1);
 }
 
-// The memory of one batch, freed as soon as the renderer's contract allows it: the sanitizers see a
-// thread that still writes.
-struct Batch {
-  std::vector<int> rows;  // numbers of samples
-  std::vector<std::uint8_t> images[kViews];
-  std::vector<std::int64_t> permutation, turns;
-  std::vector<float> pose;
-
-  BatchRequest request(const Samples& samples) {
-    const std::size_t count = rows.size();
-    RenderRequest request;
-    request.samples.settings = samples.settings;
-    request.samples.views = kViews;
-    for (auto& view : images) {
-      view.assign(count * kImageBytes, 0xEE);
-      request.target.images.push_back(view.data());
+void check(const Work& work, const Samples& samples, const BatchResult& result) {
+  std::size_t bad = 0;
+  for (int row = 0; row < static_cast<int>(work.rows().size()); ++row) {
+    const int number = work.rows()[static_cast<std::size_t>(row)];
+    const Outcome& alone = samples.all[static_cast<std::size_t>(number)].outcome(work.kind());
+    if (alone.reason.empty()) {
+      require(work.written(row) == alone.bytes, "a row differs from that of one thread");
+      continue;
     }
-    permutation.assign(count * kLabels, -1);
-    turns.assign(count * kLabels, -1);
-    for (const int row : rows) {
-      const Sample& sample = samples.all[static_cast<std::size_t>(row)];
-      request.samples.extents.push_back(sample.extent);
-      std::vector<SampleParams>& params = request.samples.params;
-      params.insert(params.end(), sample.params, sample.params + kViews);
-      pose.insert(pose.end(), sample.pose, sample.pose + 3);
-    }
-    request.target.permutation = permutation.data();
-    request.target.turns = turns.data();
-    request.target.pose = pose.data();
-    return request;
+    require(bad < result.bad.size() && result.bad[bad].row == row &&
+                result.bad[bad].reason == alone.reason,
+            "a bad row is not reported as one thread does");
+    ++bad;
   }
-
-  void check(const Samples& samples, const BatchResult& result) const {
-    std::size_t bad = 0;
-    for (std::size_t row = 0; row < rows.size(); ++row) {
-      const Sample& sample = samples.all[static_cast<std::size_t>(rows[row])];
-      if (!sample.reason.empty()) {
-        require(bad < result.bad.size() && result.bad[bad].row == static_cast<int>(row) &&
-                    result.bad[bad].reason == sample.reason,
-                "a bad row is not reported as one thread does");
-        ++bad;
-        continue;
-      }
-      for (int view = 0; view < kViews; ++view) {
-        require(std::memcmp(images[view].data() + row * kImageBytes, sample.images[view].data(),
-                            kImageBytes) == 0,
-                "pixels differ from those of one thread");
-      }
-      const std::size_t labels = kLabels * sizeof(std::int64_t);
-      require(std::memcmp(&permutation[row * kLabels], sample.permutation.data(), labels) == 0 &&
-                  std::memcmp(&turns[row * kLabels], sample.turns.data(), labels) == 0 &&
-                  std::memcmp(&pose[row * 3], sample.rendered_pose, 3 * sizeof(float)) == 0,
-              "labels differ from those of one thread");
-    }
-    require(bad == result.bad.size(), "a good row is reported as bad");
-  }
-};
+  require(bad == result.bad.size(), "a good row is reported as bad");
+}
 
 // One renderer, used by several threads until it is closed under them.
 class Round {
@@ -118,7 +78,7 @@ class Round {
  private:
   void use(unsigned seed) {
     std::mt19937 random(seed);
-    std::map<std::uint64_t, std::unique_ptr<Batch>> mine;
+    std::map<std::uint64_t, std::unique_ptr<Work>> mine;
     try {
       for (;;) {
         act(random, mine);
@@ -131,13 +91,14 @@ class Round {
     }
   }
 
-  void act(std::mt19937& random, std::map<std::uint64_t, std::unique_ptr<Batch>>& mine) {
+  void act(std::mt19937& random, std::map<std::uint64_t, std::unique_ptr<Work>>& mine) {
     if (mine.size() < 4 && random() % 2 == 0) {
-      auto batch = std::make_unique<Batch>();
-      batch->rows.resize(random() % 9);
-      for (int& row : batch->rows) row = static_cast<int>(random() % samples_.all.size());
-      const std::uint64_t ticket = renderer_.submit(batch->request(samples_), random() % 8 == 0);
-      mine.emplace(ticket, std::move(batch));
+      std::vector<int> rows(random() % 9);
+      for (int& row : rows) row = static_cast<int>(random() % samples_.all.size());
+      const Kind kind = kKinds[random() % std::size(kKinds)];
+      auto work = std::make_unique<Work>(samples_, kind, std::move(rows));
+      const std::uint64_t ticket = renderer_.submit(work->request(), random() % 8 == 0);
+      mine.emplace(ticket, std::move(work));
     }
     if (mine.empty()) return;
     auto chosen = mine.begin();
@@ -147,9 +108,11 @@ class Round {
       mine.erase(chosen);
       return;
     }
+    const bool is_whole = renderer_.is_whole(chosen->first);
     const auto result = renderer_.wait(chosen->first, milliseconds(random() % 3));
+    require(!is_whole || (result && result->bad.empty()), "a batch is not as whole as it was");
     if (!result) return;
-    chosen->second->check(samples_, *result);
+    check(*chosen->second, samples_, *result);
     ++checked_;
     expect_unknown(chosen->first);
     mine.erase(chosen);
@@ -164,10 +127,10 @@ class Round {
     require(false, "a result was handed out twice");
   }
 
-  void give_up(std::uint64_t ticket, std::unique_ptr<Batch> batch) {
+  void give_up(std::uint64_t ticket, std::unique_ptr<Work> work) {
     {
       const std::lock_guard lock(mutex_);
-      given_up_.emplace(ticket, std::move(batch));
+      given_up_.emplace(ticket, std::move(work));
     }
     renderer_.cancel(ticket);
     renderer_.cancel(ticket);
@@ -182,7 +145,7 @@ class Round {
   const Samples& samples_;
   std::atomic<long> checked_{0};
   std::mutex mutex_;
-  std::map<std::uint64_t, std::unique_ptr<Batch>> given_up_;
+  std::map<std::uint64_t, std::unique_ptr<Work>> given_up_;
   BatchRenderer renderer_;
 };
 
@@ -230,7 +193,7 @@ long hammer_files(const Samples& samples, unsigned seed) {
   OpenFiles files(kLimit);
   std::vector<const Extent*> good;
   for (const Sample& sample : samples.all) {
-    if (sample.reason.empty()) good.push_back(&sample.extent);
+    if (sample.source.height > 0) good.push_back(&sample.extent);
   }
   std::atomic<long> reads{0};
   const auto use = [&](unsigned own_seed) {
