@@ -21,6 +21,7 @@ from hmtl.distributed import gather_rows, rank, world_size
 from hmtl.durable import write_text
 from hmtl.errors import DataError
 from hmtl.pose import Convention
+from hmtl.precision import without_tf32
 
 RESULTS = "results.json"
 
@@ -38,8 +39,8 @@ class Predictions:
 def predict(network: nn.Module, dataset: Dataset, config: Config) -> Predictions:
     """Return the poses of all samples; `network` maps images to (N, 3) degrees.
 
-    Runs in float32 on the device the network lies on, and leaves the network in evaluation mode.
-    Ranks that train together share the work, and each returns the poses of all samples.
+    Runs in float32, without TF32, on the device the network lies on, which it leaves in evaluation
+    mode. Ranks that train together share the work, and each returns the poses of all samples.
     """
     device = next(network.parameters()).device
     pose = np.full((len(dataset), 3), np.nan, dtype=np.float32)
@@ -47,7 +48,7 @@ def predict(network: nn.Module, dataset: Dataset, config: Config) -> Predictions
     network.eval()
     loader = evaluation_loader(config, dataset, device, rank=rank(), world_size=world_size())
     rows, poses_of_rows = [], []
-    with closing(loader), torch.inference_mode():
+    with closing(loader), torch.inference_mode(), without_tf32():
         for batch in loader:
             rows.append(batch.index[batch.valid].cpu())
             poses_of_rows.append(network(batch.normalized())[batch.valid].cpu())
@@ -106,7 +107,7 @@ def pretext_accuracy(model: nn.Module, dataset: Dataset, config: Config) -> dict
     hits: dict[str, list[Tensor]] = {"puzzle": [], "rotation": []}
     model.eval()
     loader = evaluation_loader(config, dataset, device, puzzled=True)
-    with closing(loader), torch.inference_mode():
+    with closing(loader), torch.inference_mode(), without_tf32():
         for batch in loader:
             outputs = model(batch.normalized())
             answers = {

@@ -21,6 +21,7 @@ from hmtl.data.people import people_to_hold_out
 from hmtl.distributed import gather_rows, rank, world_size
 from hmtl.evaluate import dataset_name
 from hmtl.metrics import ANGLES, summarize
+from hmtl.precision import without_tf32
 
 RIDGE, NEIGHBOURS = "probe-ridge", "probe-knn"
 # Of the mean variance of the features, so that their scale does not matter.
@@ -117,6 +118,7 @@ def extract_features(backbone: nn.Module, dataset: Dataset, config: Config) -> F
     with (
         _evaluating(backbone),
         torch.inference_mode(),
+        without_tf32(),
         closing(
             evaluation_loader(config, dataset, device, rank=rank(), world_size=world_size())
         ) as loader,

@@ -156,6 +156,15 @@ def test_predictions_come_in_the_order_of_the_rows(run: Path, validation: Datase
     np.testing.assert_allclose(part.pose, whole.pose[order], atol=1e-4)
 
 
+def test_predictions_are_computed_without_tf32(run: Path, validation: Dataset) -> None:
+    network, config = load_network(run, CPU)
+    seen = []
+    network.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    predict(network, validation, config)
+    assert set(seen) == {False}
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_a_sample_that_cannot_be_read_is_left_out_and_counted(run: Path, tmp_path: Path) -> None:
     root = write_300w_lp(tmp_path, count=4, subjects=2, size=48, seed=3)
     broken = sorted(root.rglob("*.jpg"))[1]
