@@ -166,6 +166,16 @@ def test_what_ends_out_of_order_is_kept_too_long_rather_than_too_short() -> None
     assert len(kept) == 0
 
 
+def test_all_that_is_kept_can_be_waited_for() -> None:
+    waits: list[End] = []
+    kept, ends = Kept(), [End(waits) for _ in range(3)]
+    for end in ends:
+        kept.add(Thing(), until=end)
+    kept.wait()
+    assert waits == ends
+    assert len(kept) == 0
+
+
 def test_who_leads_by_more_than_allowed_waits_for_the_oldest_step() -> None:
     waits: list[End] = []
     lead, steps = Lead(2), [End(waits) for _ in range(5)]

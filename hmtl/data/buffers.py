@@ -27,6 +27,11 @@ def aligned(shape: tuple[int, ...]) -> Pixels:
     return np.asarray(memory.data[start : start + size].cast("B", shape))
 
 
+def fresh(count: int) -> Pixels:
+    """Return so many bytes, anywhere."""
+    return np.empty(count, np.uint8)
+
+
 def _with_references(arrays: Sequence[Pixels], count: int) -> Pixels | None:
     """Return the first array that has so many references, as seen from in here.
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl import _core
-from hmtl.data.buffers import Pixels
+from hmtl.data.buffers import Pixels, fresh
 from hmtl.data.dali_decoder import Decoder, load_dali
 from hmtl.data.engine import Finished, Parts, Way, Work
 
@@ -112,7 +112,7 @@ class Dali:
             # One row in the place of another: no batch for DALI.
             self._leave_to_core(job, {}, urgent=True)
             return job
-        encoded = _Slots.of(work.extent["size"], _fresh)
+        encoded = _Slots.of(work.extent["size"], fresh)
         job.parts = np.zeros(len(work.extent), _core.DECODED_SOURCE)
         job.encoded = encoded
         self._step(
@@ -263,10 +263,6 @@ class Dali:
         if job.is_cancelled and ticket is not None:
             self._core.cancel(ticket)
         return ticket
-
-
-def _fresh(count: int) -> Pixels:
-    return np.empty(count, np.uint8)
 
 
 def _closed() -> RuntimeError:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hmtl import _core
+from hmtl.data.devices import checked_device, refuse_capture
 from hmtl.data.engine import Sources
 from hmtl.data.kernels import require_kernels
 
@@ -44,10 +45,10 @@ class DeviceRenderer:
     """
 
     def __init__(self, *, size: int, grid: int, device: str | torch.device) -> None:
-        """Raise ConfigError where the device is a GPU and the kernels were not built."""
+        """Raise ConfigError where there is no such device, or the kernels for it were not built."""
         self._size = size
         self._grid = grid
-        self._device = torch.device(device)
+        self._device = checked_device(device)
         if self._device.type == "cuda":
             require_kernels()
 
@@ -65,7 +66,8 @@ class DeviceRenderer:
         tensor, `params` (N, V) what `Loader.draw` gives; rows that are not `valid` (N,) become
         black. The `pixels` of sources that are `elsewhere` (N,) are addresses on the device, whose
         memory must stay until the stream is through with it. Raises ValueError for pictures
-        outside the tensor and for what cannot be rendered.
+        outside the tensor and for what cannot be rendered, RuntimeError while a CUDA graph is
+        captured.
         """
         count, views = params.shape
         valid = np.ones(count, np.bool_) if valid is None else valid
@@ -103,7 +105,7 @@ class DeviceRenderer:
         """Return the sources with addresses in the place of offsets in the tensor."""
         if pixels.dtype != torch.uint8 or not pixels.is_contiguous():
             raise ValueError(f"pixels must be uint8 without gaps, got {pixels.dtype}")
-        if pixels.device.type != self._device.type:
+        if pixels.device != self._device:
             raise ValueError(f"pixels must be on {self._device}, got {pixels.device}")
         held = sources[here]
         begin = held["pixels"].astype(np.int64)
@@ -121,6 +123,7 @@ class DeviceRenderer:
     def _launch(
         self, plan: _core.DevicePlan, images: list[Tensor], permutation: Tensor, turns: Tensor
     ) -> None:
+        refuse_capture()
         with torch.cuda.device(self._device):
             # The allocator gives it to nobody else before the stream is through with it.
             memory = torch.empty(plan.bytes, dtype=torch.uint8, device=self._device)

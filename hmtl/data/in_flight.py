@@ -70,6 +70,13 @@ class Kept:
             while self._held and self._held[0][0].query():
                 self._held.popleft()
 
+    def wait(self) -> None:
+        """Wait until all has ended, and drop it."""
+        with self._lock:
+            while self._held:
+                self._held[0][0].synchronize()
+                self._held.popleft()
+
 
 class Lead:
     """Holds one who runs ahead of a device to so many steps, which the device has to do yet."""

@@ -201,6 +201,7 @@ class Loader:
         position of the pass does not change.
         """
         rows = self._rows(index)
+        self._uploader.refuse_capture()
         pending = self._renderer.start(rows, self._chosen(epoch))
         valid = np.ones(len(rows), dtype=np.bool_)
         for row, reason in self._renderer.finish(pending).bad:
@@ -228,6 +229,7 @@ class Loader:
 
         The end of the pass advances the epoch, and logs the samples that could not be read.
         """
+        self._uploader.refuse_capture()
         epoch, first = self._pass.epoch, self._start
         ahead = ReadAhead(
             Epoch(

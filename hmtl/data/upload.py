@@ -6,9 +6,11 @@ which PyTorch's allocator alone knows. So its memory is the allocator's, taken o
 copies and recorded on the stream it is handed to: it is taken again once what was given to that
 stream before the batch was dropped has ended. A host that runs ahead of the device would hold the
 memory of every batch in between, so it may run ahead by a few. Nothing of this happens anywhere but
-in the caller's `next`: no thread calls CUDA while a graph is captured.
+in the caller's `next`: no thread of ours calls CUDA while a graph is captured. DALI's do.
 """
 
+import os
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +20,10 @@ from torch import Tensor
 
 from hmtl.data.batch import Batch
 from hmtl.data.buffers import BufferPool, Pixels, aligned
+from hmtl.data.devices import checked_device, refuse_capture
 from hmtl.data.in_flight import Kept, Lead, Source, one_ahead
 from hmtl.data.renders import Sendable
 from hmtl.data.staging import lay_out, tensors_in, write
-from hmtl.errors import ConfigError
 
 MOST_LEAD = 8
 """Batches by which the host may run ahead of a GPU before it waits: work enough for that one."""
@@ -32,7 +34,7 @@ class Uploader:
 
     def __init__(self, device: str | torch.device) -> None:
         """Raise ConfigError unless the device is a CPU or a GPU that is there."""
-        self.device = _checked(device)
+        self.device = checked_device(device)
         self._copies = Copies(self.device) if self.device.type == "cuda" else None
 
     def buffers(self, shape: tuple[int, ...], keep: int) -> BufferPool:
@@ -45,11 +47,15 @@ class Uploader:
         """Return so many bytes, pinned where a GPU will take them."""
         return aligned((count,)) if self._copies is None else _pinned((count,)).numpy()
 
+    def refuse_capture(self) -> None:
+        """Raise RuntimeError while the caller captures a graph that a batch would be lost to."""
+        if self._copies is not None:
+            refuse_capture()
+
     def send(self, batch: Sendable) -> Batch:
         """Return one batch on the device; its copy may still be under way there."""
         if self._copies is None:
             return _on_host(batch)
-        _check_not_captured()
         return self._copies.hand_over(self._copies.start(batch))
 
     def send_all(self, batches: Source[Sendable]) -> Iterator[Batch]:
@@ -81,6 +87,10 @@ class Copies:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         # Threads would render into what is still read.
         self._sources = Kept()
+        # Who drops a loader leaves its last batches on their way, and DALI would use their memory
+        # again. A process that ends needs no care, and a forked child cannot wait for a GPU.
+        ending = weakref.finalize(self, _wait, self._sources, os.getpid())
+        ending.atexit = False
 
     def start(self, batch: Sendable) -> Copy:
         """Begin to copy a batch whose images are pinned; they are kept until the copy has ended."""
@@ -112,7 +122,7 @@ class Copies:
         lead = Lead(MOST_LEAD)
         copies = one_ahead(batches, self.start)
         while True:
-            _check_not_captured()
+            refuse_capture()
             lead.add(self._now())
             copy = next(copies, None)
             if copy is None:
@@ -125,6 +135,11 @@ class Copies:
         event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         return event
+
+
+def _wait(sources: Kept, process: int) -> None:
+    if os.getpid() == process:
+        sources.wait()
 
 
 def _on_host(batch: Sendable) -> Batch:
@@ -140,30 +155,3 @@ def _whole(labels: dict[str, Tensor], images: dict[str, Any]) -> Batch:
 
 def _pinned(shape: tuple[int, ...]) -> Tensor:
     return torch.empty(shape, dtype=torch.uint8, device="cpu", pin_memory=True)
-
-
-def _check_not_captured() -> None:
-    if torch.cuda.is_current_stream_capturing():
-        raise RuntimeError(
-            "a batch cannot be taken while a CUDA graph is captured: take it before, and copy each"
-            " later one into it with `copy_into`"
-        )
-
-
-def _checked(device: str | torch.device) -> torch.device:
-    """Return the device, a GPU with its number."""
-    try:
-        checked = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise ConfigError(f"device must be cpu or cuda, got {device!r}") from None
-    if checked.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device must be cpu or cuda, got {str(checked)!r}")
-    if checked.type == "cpu":
-        return checked
-    if not torch.cuda.is_available():
-        raise ConfigError(f"device {str(checked)!r} is not there: PyTorch finds no GPU")
-    count = torch.cuda.device_count()
-    number = torch.cuda.current_device() if checked.index is None else checked.index
-    if number >= count:
-        raise ConfigError(f"device {str(checked)!r} is not there: PyTorch finds {count} GPUs")
-    return torch.device("cuda", number)

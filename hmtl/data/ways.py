@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hmtl import _core
-from hmtl.data.buffers import Pixels
+from hmtl.data.buffers import Pixels, fresh
 from hmtl.data.engine import Parts, Pictures, Sources, Work
 
 
@@ -16,6 +16,7 @@ class ToImages:
     def __init__(self, core: _core.BatchRenderer, settings: _core.RenderSettings) -> None:
         self._core = core
         self._settings = settings
+        self.allocate = fresh
 
     def from_files(self, work: Work, *, urgent: bool) -> int:
         assert not isinstance(work.target, Pictures)
@@ -43,9 +44,6 @@ class ToImages:
             pixels=memory,
             **work.target,
         )
-
-    def allocate(self, count: int) -> Pixels:
-        return np.empty(count, np.uint8)
 
 
 class ToPictures:
