@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples of a batch.  [64]")
 @click.option("--threads", "num_threads", type=int, help="Threads; 0 is one per core.  [0]")
 @options.engine
+@options.device
 @options.decode
 @click.option(
     "--seconds",
@@ -106,6 +107,7 @@ def _summary(found: Mapping[str, Any]) -> list[str]:
         f"batches of {settings['global_batch']}",
         f"threads: {found['threads']}",
         f"engine: {found['engine']}",
+        f"device: {found['device']}",
     ]
     return [
         printable(f"{about['root']} ({about['layout']}{split}, crop rule {about['crop']})"),

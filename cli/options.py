@@ -46,9 +46,11 @@ views = click.option("--views", type=int, help="Renderings of each sample.  [1]"
 size = click.option("--size", type=int, help="Side of the square input in px.  [224]")
 engine = click.option(
     "--engine",
-    type=click.Choice(["native", "dali"]),
-    help="What renders; dali has NVIDIA DALI decode JPEGs, to rgb.  [native]",
+    type=click.Choice(["native", "cuda", "dali"]),
+    help="What renders: cuda on the GPU what is decoded; dali has NVIDIA DALI decode JPEGs."
+    "  [native]",
 )
+device = click.option("--device", help="Where batches go: cpu, cuda or cuda:N.  [cpu]")
 
 decode = click.option(
     "--decode", type=click.Choice(["planes", "rgb"]), help="What JPEG becomes first.  [planes]"

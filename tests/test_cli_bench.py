@@ -141,6 +141,8 @@ def test_settings_reach_the_loader(root: Path, tmp_path: Path) -> None:
         "--batch-size": 3,
         "--threads": 1,
         "--decode": "rgb",
+        "--device": "cpu",
+        "--engine": "cuda",
         "--crop": "visible",
         "--layout": "300w-lp",
     }
@@ -152,7 +154,7 @@ def test_settings_reach_the_loader(root: Path, tmp_path: Path) -> None:
     assert expected.items() <= found["settings"].items()
     assert found["settings"]["decode"] == "rgb"
     assert found["settings"]["augmentation"]["contrast"] == [1.0, 1.0]
-    assert found["threads"] == 1
+    assert (found["threads"], found["engine"], found["device"]) == (1, "cuda", "cpu")
     assert found["dataset"]["crop"] == "visible"
 
 
@@ -181,6 +183,8 @@ def test_the_help_names_the_loaders_defaults(capsys: pytest.CaptureFixture[str])
         (2, ["ROOT", "--seconds", "0"], "--seconds"),
         (2, ["ROOT", "--batch-size", "0"], "--batch-size"),
         (2, ["ROOT", "--threads", "-1"], "num_threads must be in"),
+        (2, ["ROOT", "--device", "tpu"], "device must be cpu or cuda, got 'tpu'"),
+        (2, ["ROOT", "--device", "cuda"], "device 'cuda' is not there"),
         (2, ["ROOT", "--json", "no/where.json"], "no folder no"),
     ],
 )

@@ -9,9 +9,11 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import torch
 
 from hmtl.bench.advice import bottleneck
 from hmtl.bench.limits import codecs, decoding_limit, decoding_name, forget, memory_bytes
+from hmtl.bench.trial import synchronise
 from hmtl.data.dataset import Dataset
 from hmtl.data.loader import Loader
 
@@ -53,10 +55,13 @@ def bench_loader(
     *,
     batch_size: int = 64,
     seconds: float = 3.0,
+    device: str | torch.device = "cpu",
     on_progress: OnProgress = lambda _what: None,
     **options: Any,
 ) -> dict[str, Any]:
     """Measure a Loader of one rank, made with `options`; return plain values.
+
+    A pass ends when its last batch is whole on the device.
 
     `first_pass` reads up to 20,000 samples, for at most `seconds`, after their bytes were taken out
     of the page cache where `cold` says so. All else reads the samples met there again: `warm` for
@@ -67,7 +72,7 @@ def bench_loader(
     None where nothing is decoded; `bottleneck` is what `hmtl.bench.advice` says. Raises what Loader
     raises, and DecodeError for a sample that cannot be read.
     """
-    options = {**options, "batch_size": batch_size, "rank": 0, "world_size": 1}
+    options = {**options, "batch_size": batch_size, "rank": 0, "world_size": 1, "device": device}
     some = _some(dataset, batch_size)
     # Tells wrong settings before anything takes time.
     with closing(Loader(some, **options)) as loader:
@@ -96,6 +101,7 @@ def bench_loader(
         "dataset": _about(dataset),
         "settings": {key: value for key, value in settings.items() if key != "dataset"},
         "engine": engine,
+        "device": str(device),
         "threads": threads,
         "load_before": load_before,
         "cold": cold,
@@ -130,6 +136,7 @@ def _first_pass(
             met.append(batch.index.cpu().numpy())
             if time.perf_counter() - start >= seconds:
                 break
+        synchronise(torch.device(options["device"]))
         wall_s = time.perf_counter() - start
         timed = _since(loader.stats(), {}, wall_s)
     return timed, dataset.subset(np.concatenate(met))
@@ -146,10 +153,13 @@ def _timed(
         # Makes room for the batches.
         for _ in islice(loader, _LEAST_BATCHES):
             pass
+        device = torch.device(options["device"])
+        synchronise(device)
         before = loader.stats()
         start = time.perf_counter()
         for _ in loader:
             pass
+        synchronise(device)
         return _since(loader.stats(), before, time.perf_counter() - start)
 
 
