@@ -30,6 +30,10 @@ from hmtl.trainer import Outcome, Trainer
 
 CONFIG = "config.toml"
 
+# cuBLAS reads it at the first matrix product of the process, which may be before a run that has to
+# be deterministic.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 
 def train(
     config: Config,
@@ -209,8 +213,6 @@ def numerics(deterministic: bool, threads: int | None = None) -> Iterator[None]:
     keep_freed_memory()
     before = torch.get_num_threads(), torch.backends.cudnn.benchmark
     if deterministic:
-        # Read by cuBLAS when it starts, which is at the first matrix product.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_num_threads(threads or before[0])
     torch.backends.cudnn.benchmark = not deterministic
     torch.use_deterministic_algorithms(deterministic)

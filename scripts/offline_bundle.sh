@@ -24,7 +24,7 @@ wheels=(
   rich markdown-it-py mdurl pygments
   matplotlib contourpy cycler fonttools kiwisolver packaging pyparsing python-dateutil tzdata
   scikit-build-core pathspec pybind11 ninja
-  pytest iniconfig pluggy pytest-timeout hypothesis sortedcontainers timm
+  pytest iniconfig pluggy pytest-timeout pytest-xdist execnet hypothesis sortedcontainers timm
 )
 # What DALI's wheels require, beside numpy and packaging; pinned where they name versions. As tar.xz it
 # would be 143 MB instead of 199, which is not worth an installer that makes wheels of its own.

@@ -31,6 +31,6 @@ if [[ $loaded != "$PWD/$package/"* ]]; then
   exit 1
 fi
 # --capture=sys: what a sanitizer says before it ends the process must be seen.
-"$python" -m pytest -q --capture=sys -p no:cacheprovider -m "not slow" \
+"$python" -m pytest -q -n 2 --capture=sys -p no:cacheprovider -m "not slow" \
   tests/test_{device_kernels,stages,fast_paths,params,noise,turn,augmentation,golden,extent,crc,lzf,decode,decode_png,decode_array,decoded}.py \
   tests/test_{inspect,loader,loader_faults,loader_files,loader_order}.py

@@ -8,18 +8,13 @@ import pytest
 from damages import DAMAGES, with_files
 from hdf5_trees import write_xgaze
 from loader_data import write_small
-from mixed import with_boxes, write_mixed
+from mixed import with_boxes
 from packed_trees import packed
 from two_engines import OPTIONS, assert_equal_epochs, assert_same, pair
 
 from hmtl import _core
 from hmtl.data import Dataset, Loader, concat, kernels, open_dataset
 from hmtl.errors import ConfigError
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return write_mixed(tmp_path_factory.mktemp("mixed"))
 
 
 @pytest.fixture(scope="module")

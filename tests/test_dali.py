@@ -10,7 +10,7 @@ import torch
 from damages import DAMAGES, with_files
 from hdf5_trees import write_xgaze
 from loader_data import write_small
-from mixed import plain_rows, with_boxes, write_mixed
+from mixed import plain_rows, with_boxes
 from packed_trees import packed
 from two_engines import OPTIONS, assert_equal_epochs, assert_same, pair
 
@@ -22,11 +22,6 @@ from hmtl.data.augmentation import PRESETS
 from hmtl.errors import ConfigError
 
 pytestmark = pytest.mark.dali
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return write_mixed(tmp_path_factory.mktemp("mixed"))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from hdf5_trees import write_xgaze
 from hypothesis import given
 from hypothesis import strategies as st
-from mixed import core_of, draw, plain_rows, slots_of, targets, with_boxes, write_mixed
+from mixed import core_of, draw, plain_rows, slots_of, targets, with_boxes
 from packed_trees import packed
 from pictures import exif, scene
 
@@ -37,11 +37,6 @@ def test_a_decoded_source_is_laid_out_as_the_core_reads_it():
         "denominator": ("int32", 40),
     }
     assert _core.DECODED_SOURCE.itemsize == 48
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return write_mixed(tmp_path_factory.mktemp("mixed"))
 
 
 @pytest.fixture(scope="module")
@@ -350,6 +345,7 @@ def damages(data: bytes) -> dict[str, bytes]:
     middle, scan = len(data) // 2, marker(data, 0xDA)
     middle = data.index(b"\xff\xd3", scan)
     frame = marker(data, 0xC0)
+    codes, numbers = marker(data, 0xC4), marker(data, 0xDB)
     return {
         "empty": b"",
         "one byte": data[:1],
@@ -373,6 +369,21 @@ def damages(data: bytes) -> dict[str, bytes]:
         "a scan of one component": data[: scan + 4] + b"\x01" + data[scan + 5 :],
         "a segment beyond the end": data[:2] + b"\xff\xe5\xff\xff" + data[2:],
         "a segment without a length": data[:2] + b"\xff\xe5\0\0" + data[2:],
+        "no numbers to divide by": data[:numbers] + b"\xff\xfe" + data[numbers + 2 :],
+        "numbers under another name": data[: numbers + 4] + b"\x03" + data[numbers + 5 :],
+        "numbers of 16 bits": data[: numbers + 4] + b"\x10" + data[numbers + 5 :],
+        "no codes": data[:codes] + b"\xff\xfe" + data[codes + 2 :],
+        "codes under another name": data[: codes + 4] + b"\x02" + data[codes + 5 :],
+        "codes of another kind": data[: codes + 4] + b"\x20" + data[codes + 5 :],
+        "more codes than there is room for": data[: codes + 5] + b"\3" + data[codes + 6 :],
+        "a code of all ones": data[: codes + 5] + b"\2" + bytes(15) + data[codes + 21 :],
+        "more symbols than the segment has": data[: codes + 20] + b"\xff" + data[codes + 21 :],
+        "a scan that names other codes": data[: scan + 6] + b"\x22" + data[scan + 7 :],
+        "a scan with a byte too many": data[: scan + 2]
+        + bytes([0, data[scan + 3] + 1])
+        + data[scan + 4 : scan + 14]
+        + b"\0"
+        + data[scan + 14 :],
         "bytes between segments": data[:2] + b"\0" + data[2:],
     }
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from damages import DAMAGES, with_files
 from loader_data import write_small
-from mixed import write_mixed
+from waiting import without_waiting
 
 from hmtl.data import Batch, Dataset, DecodeError, Loader
 
@@ -15,11 +15,6 @@ pytestmark = pytest.mark.gpu
 
 OPTIONS = {"batch_size": 5, "size": 96, "seed": 3, "views": 2, "drop_last": False}
 PRESETS = ["none", "level1", "level2", "xgaze", "xgaze-heavy", "barlow"]
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return write_mixed(tmp_path_factory.mktemp("mixed"))
 
 
 def on_gpu(dataset: Dataset, **changes: object) -> Loader:
@@ -61,7 +56,7 @@ def test_bytes_hold_while_the_callers_stream_is_late(mixed: Dataset) -> None:
                 del batch
     stream.synchronize()
     wanted = [batch.views for _ in range(3) for batch in native(mixed, prefetch=1)]
-    for one, other in zip(found, wanted, strict=False):
+    for one, other in zip(found, wanted, strict=True):
         for view, other_view in zip(one, other, strict=True):
             assert torch.equal(view.cpu(), other_view)
 
@@ -71,12 +66,9 @@ def test_a_step_does_not_wait_for_the_gpu(mixed: Dataset) -> None:
     for batch in loader:
         batch.normalized(dtype=torch.bfloat16)
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with without_waiting():
         for batch in loader:
             batch.normalized(dtype=torch.bfloat16)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_pass_goes_on_in_the_middle(mixed: Dataset) -> None:

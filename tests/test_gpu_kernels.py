@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from augmentations import draw_params
+from waiting import without_waiting
 
 from hmtl import _core
 from hmtl.data import normalize
@@ -108,16 +109,15 @@ def test_work_is_queued_on_the_callers_stream_without_waiting() -> None:
     renderer = DeviceRenderer(size=64, grid=3, device="cuda")
     source, late = torch.from_numpy(pixels).cuda(), torch.zeros(pixels.shape, dtype=torch.uint8)
     late = late.cuda()
-    torch.cuda.synchronize()
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(200_000_000)
+        # Kernels are loaded, and memory is taken, when they are first used.
+        renderer.render(source, whole_pictures(16, HEIGHT, WIDTH), params)
+        torch.cuda.synchronize()
+        torch.cuda._sleep(1_000_000_000)
         late.copy_(source)
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with without_waiting():
             found = renderer.render(late, whole_pictures(16, HEIGHT, WIDTH), params)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
         assert not stream.query()
     stream.synchronize()
     assert_same(found, by_the_core(pixels, params, 64, 3))
@@ -163,3 +163,17 @@ def test_normalised_images_have_the_bits_of_the_cpu(
     found = normalize(images.cuda(), dtype=dtype)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(found.cpu(), normalize(images, dtype=dtype))
+
+
+def test_pictures_are_not_rendered_into_a_graph() -> None:
+    """What is drawn for them would be that of the capture, again and again."""
+    pixels = torch.from_numpy(random_pixels(1)).cuda()
+    params = draw_params(resolve_augmentation("none"), samples=range(1), size=32)
+    renderer = DeviceRenderer(size=32, grid=3, device="cuda")
+    sources = whole_pictures(1, HEIGHT, WIDTH)
+    renderer.render(pixels, sources, params)
+    with (
+        torch.cuda.graph(torch.cuda.CUDAGraph()),
+        pytest.raises(RuntimeError, match="while a CUDA graph is captured"),
+    ):
+        renderer.render(pixels, sources, params)
