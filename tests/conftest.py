@@ -15,9 +15,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from trees import link_tree
 
-# After a plain install the checkout's `hmtl` has no compiled core: test what is installed.
+# After a plain install the checkout's `hmtl` has no compiled core: test what is installed. Its
+# `benchmarks` are nowhere else.
 _CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _CHECKOUT]
+sys.path.append(str(_CHECKOUT))
 
 # Of torch, here and in what tests start: the networks are small, and on a busy machine threads that
 # wait for each other take three times as long. Read when torch is imported.
@@ -107,6 +109,15 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from mixed import write_mixed  # noqa: PLC0415 — of the package that the path above leads to
 
     return write_mixed(tmp_path_factory.mktemp("mixed"))
+
+
+@pytest.fixture
+def without_dali(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide NVIDIA DALI from who looks for it."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if "nvidia" in name else find(name)
+    )
 
 
 @pytest.fixture

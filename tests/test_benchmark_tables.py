@@ -1,16 +1,12 @@
 """The README's tables of results."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-sys.path.append(str(CHECKOUT))
-
-from benchmarks import table  # noqa: E402 — the checkout must be on the path
+from benchmarks import table
 
 LOADER: dict[str, Any] = {
     "name": "loader",

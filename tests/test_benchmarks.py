@@ -13,23 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-sys.path.append(str(CHECKOUT))
+from benchmarks import bench_memory, bench_normalize, bench_plain, table
+from benchmarks.loader import chance, files, geometry, patches
+from benchmarks.loader.checks import check_floats, check_side, one_batch, untile
+from benchmarks.loader.compare import find_sides
+from benchmarks.loader.draws import Drawer
+from benchmarks.loader.hmtl_side import Decoding, HmtlLoader
+from benchmarks.loader.peers import Labels, NormalisedBatches
+from benchmarks.loader.work import Labelled, Open, Running, Work
+from benchmarks.machine import machine
+from benchmarks.timing import ratios, summarise, take_turns
+from hmtl import _core
+from hmtl.data import Augmentation, Dataset, open_dataset
+from hmtl.data.augmentation import resolve_augmentation
+from hmtl.synth import render_dataset
 
-from benchmarks import bench_memory, bench_normalize, bench_plain, table  # noqa: E402 — see above
-from benchmarks.loader import chance, files, geometry, patches  # noqa: E402
-from benchmarks.loader.checks import check_floats, check_side, one_batch, untile  # noqa: E402
-from benchmarks.loader.compare import find_sides  # noqa: E402
-from benchmarks.loader.draws import Drawer  # noqa: E402
-from benchmarks.loader.hmtl_side import Decoding, HmtlLoader  # noqa: E402
-from benchmarks.loader.peers import Labels, NormalisedBatches  # noqa: E402
-from benchmarks.loader.work import Labelled, Open, Running, Work  # noqa: E402
-from benchmarks.machine import machine  # noqa: E402
-from benchmarks.timing import ratios, summarise, take_turns  # noqa: E402
-from hmtl import _core  # noqa: E402
-from hmtl.data import Augmentation, Dataset, open_dataset  # noqa: E402
-from hmtl.data.augmentation import resolve_augmentation  # noqa: E402
-from hmtl.synth import render_dataset  # noqa: E402
+CHECKOUT = Path(__file__).resolve().parent.parent
 
 SIDES = ("hmtl", "torchvision", "albumentations")
 PROGRAMS = ("loader", "barlow", "packed", "plain", "normalize", "threads", "memory")

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-sys.path.append(str(CHECKOUT))
-
-from benchmarks.pretraining import (  # noqa: E402
+from benchmarks.pretraining import (
     PROTOCOLS,
     RESULTS,
     documented_commands,
     settled,
     summarise,
 )
-from hmtl.preset import load_preset, preset_names  # noqa: E402
-from hmtl.redundancy import lower_bound  # noqa: E402
+from hmtl.preset import load_preset, preset_names
+from hmtl.redundancy import lower_bound
+
+CHECKOUT = Path(__file__).resolve().parent.parent
 
 PAGE = (CHECKOUT / "docs" / "pretraining.md").read_text(encoding="utf-8")
 

@@ -1,14 +1,15 @@
 """The engines that a loader may have, opened where they are there, else named with the reason."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.gpu.failures import FAILED, MISSING, said
 from benchmarks.gpu.scale import Scale
+from benchmarks.gpu.sides import OTHER_ENGINES
 from hmtl.data import Dataset, Loader
+from hmtl.data.engines import EngineName
 from hmtl.errors import ConfigError
-
-NATIVE_CPU = "native, cpu"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,20 +26,23 @@ class Job:
 class Engine:
     """An engine, and where its batches end."""
 
-    name: str
-    engine: str
+    engine: EngineName
     device: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine}, {self.device}"
+
+
+NATIVE_CPU = Engine(engine="native", device="cpu")
+"""What the others are held against."""
 
 
 def engines(device: str) -> list[Engine]:
-    """Return all that there may be, the one that the others are held against first."""
-    found = [Engine(name=NATIVE_CPU, engine="native", device="cpu")]
-    if device != "cpu":
-        found.append(Engine(name=f"native, {device}", engine="native", device=device))
-    return found + [
-        Engine(name=f"{engine}, {device}", engine=engine, device=device)
-        for engine in ("cuda", "dali")
-    ]
+    """Return all that there may be, `NATIVE_CPU` first."""
+    names: tuple[EngineName, ...] = ("native", *OTHER_ENGINES)
+    found = [Engine(engine=name, device=device) for name in names]
+    return [NATIVE_CPU] + [engine for engine in found if engine != NATIVE_CPU]
 
 
 def open_loader(
@@ -58,15 +62,19 @@ def open_loader(
     )
 
 
-def opened(
-    job: Job, scale: Scale, *, batch_size: int, **changes: Any
-) -> Iterator[tuple[Engine, Loader | str]]:
-    """Yield every engine with its loader, closed afterwards, or why it is missing."""
-    for engine in engines(scale.device):
+def of_each(
+    chosen: Sequence[Engine],
+    open_one: Callable[[Engine], Loader],
+    measure: Callable[[Engine, Loader], Any],
+) -> dict[str, Any]:
+    """Return by engine what `measure` finds of the engine and its loader, or why there is none."""
+    found: dict[str, Any] = {}
+    for engine in chosen:
         try:
-            loader = open_loader(engine, job, scale, batch_size=batch_size, **changes)
+            with open_one(engine) as loader:
+                found[engine.name] = measure(engine, loader)
         except (ConfigError, ImportError) as error:
-            yield engine, str(error)
-            continue
-        with loader:
-            yield engine, loader
+            found[engine.name] = {MISSING: said(error)}
+        except Exception as error:  # the figures of the others are worth having
+            found[engine.name] = {FAILED: said(error)}
+    return found

@@ -1,11 +1,11 @@
-"""Part b: images/s of each engine alone, and where the time of its threads goes."""
+"""Images/s of each engine alone, and where the time of its threads goes."""
 
 from typing import Any
 
 import torch
 
 from benchmarks.gpu.blocks import run_stretch
-from benchmarks.gpu.engines import Job, opened
+from benchmarks.gpu.engines import Job, engines, of_each, open_loader
 from benchmarks.gpu.scale import Scale
 from benchmarks.timing import rounded
 from hmtl.data import Loader
@@ -15,14 +15,17 @@ def measure(jobs: list[Job], scale: Scale) -> dict[str, Any]:
     """Return for each job and engine `images_per_s` of batches on its device, nobody using them.
 
     `stages_us` is the thread time of an image by stage, in µs; `idle` is threads without work.
+    `decoded_by_core` is the share of rows that no other decoder took.
     """
-    return {
-        job.name: {
-            engine.name: {"missing": loader} if isinstance(loader, str) else _timed(loader, scale)
-            for engine, loader in opened(job, scale, batch_size=scale.batch_sizes[-1])
-        }
-        for job in jobs
-    }
+    return {job.name: _of_job(job, scale) for job in jobs}
+
+
+def _of_job(job: Job, scale: Scale) -> dict[str, Any]:
+    return of_each(
+        engines(scale.device),
+        lambda engine: open_loader(engine, job, scale, batch_size=scale.batch_sizes[-1]),
+        lambda _engine, loader: _timed(loader, scale),
+    )
 
 
 def _timed(loader: Loader, scale: Scale) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def _timed(loader: Loader, scale: Scale) -> dict[str, Any]:
     before = loader.stats()
     wall_s = run_stretch(batches, lambda _batch: None, scale.loader_s, device)
     after = loader.stats()
-    images = after["samples"] - before["samples"]
+    images, by_core = (after[count] - before[count] for count in ("samples", "decoded_by_core"))
     stages = {
         stage: seconds - before["stages"].get(stage, 0.0)
         for stage, seconds in after["stages"].items()
@@ -48,6 +51,7 @@ def _timed(loader: Loader, scale: Scale) -> dict[str, Any]:
             stage: rounded(seconds / images * 1e6)
             for stage, seconds in {**stages, "idle": idle}.items()
         },
+        "decoded_by_core": rounded(by_core / images),
         "gpu_peak_bytes": torch.cuda.max_memory_allocated(device)
         if device.type == "cuda"
         else None,

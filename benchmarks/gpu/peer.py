@@ -44,7 +44,8 @@ class Twins(nn.Module):
         correlation = one.float().T @ two.float() / len(one)
         on_diagonal = (correlation.diagonal() - 1).square().sum()
         off_diagonal = correlation.square().sum() - correlation.diagonal().square().sum()
-        return on_diagonal + _REDUNDANCY_WEIGHT * off_diagonal
+        loss: Tensor = on_diagonal + _REDUNDANCY_WEIGHT * off_diagonal
+        return loss
 
 
 def measure(dataset: Dataset, scale: Scale, threads: int) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def measure(dataset: Dataset, scale: Scale, threads: int) -> dict[str, Any]:
     batch_size = scale.batch_sizes[0]
     smoke = not scale.compiles
     model = Twins("resnet18" if smoke else "resnet50", 16 if smoke else 2048)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     augmentation = resolve_augmentation("barlow")
     work = Work(augmentation=augmentation, size=scale.size, views=2, floats=True)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Task:
     part: str
     name: str
     """Under which its figures are kept in the part; "" where the part is one measurement."""
-    measure: Callable[[], Any]
+    measure: Callable[[], dict[str, Any]]
 
     @property
     def title(self) -> str:
@@ -57,8 +58,8 @@ def write_data(root: Path, scale: Scale) -> tuple[dict[str, Dataset], dict[str, 
 def tasks(data: dict[str, Dataset], scale: Scale) -> Iterator[Task]:
     """Yield everything that is measured, what most goals stand on first."""
     jobs = [Job(name=name, dataset=data[name], options=_OPTIONS[name]) for name in _OPTIONS]
-    yield Task(part="parity", name="", measure=lambda: parity.measure(jobs, scale))
-    yield Task(part="loaders", name="", measure=lambda: loaders.measure(jobs, scale))
+    yield Task(part="parity", name="", measure=partial(parity.measure, jobs, scale))
+    yield Task(part="loaders", name="", measure=partial(loaders.measure, jobs, scale))
     networks = [
         training.Network(
             name=name,
@@ -69,17 +70,22 @@ def tasks(data: dict[str, Dataset], scale: Scale) -> Iterator[Task]:
         )
         for name, preset in _PRESETS.items()
     ]
-    for size in reversed(scale.batch_sizes):
-        for network in networks:
-            yield Task(
-                part="training",
-                name=verdict.key(network.name, size),
-                measure=lambda one=network, size=size: training.measure(one, scale, size),
-            )
-    yield Task(part="yardsticks", name="", measure=lambda: yardsticks.measure(scale))
+    trainings = [
+        Task(
+            part="training",
+            name=verdict.key(network.name, size),
+            measure=partial(training.measure, network, scale, size),
+        )
+        for size in reversed(scale.batch_sizes)
+        for network in networks
+    ]
+    yield from trainings[:-1]
+    yield Task(part="yardsticks", name="", measure=partial(yardsticks.measure, scale))
+    # No goal compares it with anything else.
+    yield trainings[-1]
     threads = 0 if scale.name == SMOKE else len(os.sched_getaffinity(0))
     yield Task(
         part="peer",
         name="",
-        measure=lambda: peer.measure(data[verdict.BARLOW], scale, threads),
+        measure=partial(peer.measure, data[verdict.BARLOW], scale, threads),
     )

@@ -25,6 +25,8 @@ class Scale:
     """Least time of a block of steps."""
     warm_up: int
     """Steps of each side before anything is timed."""
+    training_s: float
+    """After which a training begins no other round of blocks, but for the first two."""
     settings: dict[str, Any]
     """Of the presets, dotted."""
     compiles: bool
@@ -36,6 +38,9 @@ class Scale:
     """Of torch's operators on the CPU; 0 for its own choice."""
 
 
+# Steps cost the same where the network has learnt nothing from noise.
+_NEVER_BROKEN = 1_000_000
+
 GPU = Scale(
     name=FULL,
     device="cuda",
@@ -44,27 +49,38 @@ GPU = Scale(
     batch_sizes=(64, 256),
     ring=8,
     blocks=6,
-    block_s=1.0,
-    warm_up=20,
-    settings={"train.device": "cuda", "train.amp": "bf16"},
+    block_s=0.5,
+    warm_up=8,
+    training_s=100.0,
+    settings={
+        "train.device": "cuda",
+        "train.amp": "bf16",
+        "train.bad_steps": _NEVER_BROKEN,
+    },
     compiles=True,
     size=224,
-    loader_s=3.0,
+    loader_s=2.0,
     torch_threads=0,
 )
 TINY = Scale(
     name=SMOKE,
     device="cpu",
-    images=12,
+    images=6,
     rows=16,
-    batch_sizes=(2, 4),
+    batch_sizes=(2,),
     ring=2,
     blocks=1,
     block_s=0.0,
-    warm_up=1,
+    warm_up=0,
+    training_s=600.0,
     settings={
         "train.device": "cpu",
+        "train.optimizer": "sgd",
+        # Most of a step of so few pictures is the gradients of the weights.
+        "train.freeze_backbone": True,
+        "train.bad_steps": _NEVER_BROKEN,
         "model.backbone": "resnet18",
+        "pretext.branch_point": 4,
         "data.size": 32,
         "data.num_threads": 1,
         "data.prefetch": 1,

@@ -1,6 +1,7 @@
-"""Part c: training steps of one network, fed in three ways, beside a plain loop of PyTorch."""
+"""Training steps of one network: compiled and eager, each fed in all ways, and a plain loop."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -8,18 +9,26 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.blocks import Blocks, Side, described, ratio, take_turns
-from benchmarks.gpu.feeds import READY, REAL, RENDERED, ready, rendered
+from benchmarks.gpu.failures import MISSING, said
+from benchmarks.gpu.feeds import Feed, open_feeds
 from benchmarks.gpu.scale import Scale
-from hmtl.bench.trial import endless, trial
+from benchmarks.gpu.sides import (
+    COMPILED,
+    EAGER,
+    PLAIN,
+    READY,
+    REAL,
+    RENDERED,
+    compared,
+    side,
+    versus,
+)
+from hmtl.bench.trial import synchronise, trial
 from hmtl.config import Config
 from hmtl.data import Batch, Dataset
-from hmtl.errors import ConfigError
 from hmtl.objectives.objective import Objective
 from hmtl.preset import load_preset
 from hmtl.trainer import Trainer
-
-AGAIN = f"{READY} again"
-EAGER, PLAIN = "S0, eager", "S0, plain loop"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,50 +47,54 @@ class Network:
 def measure(network: Network, scale: Scale, batch_size: int) -> dict[str, Any]:
     """Return views/s of all sides, which have taken turns, and the ratios of neighbouring blocks.
 
-    `S0` is our step on ready batches, `S0 again` the same once more: their ratio is what noise
-    does. `R` has the loader's batches, `S1` what the GPU renders of pictures that lie on it. Ours
-    is compiled where the scale says so; `S0, eager` is not, and `S0, plain loop` is a bare loop of
-    PyTorch on that network. `gpu_peak_bytes` is of all sides together.
+    `ours` is how the steps are done that have all feeds: compiled where the scale wants that and
+    the machine can. `missing` has feeds, and `compiled`, with the reason. `gpu_peak_bytes` is of
+    all sides together.
     """
+    until = time.monotonic() + scale.training_s
     config = _config(network, scale, batch_size)
     device = torch.device(scale.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     with ExitStack() as held:
         eager = held.enter_context(trial(config, network.dataset))
-        ours = eager
+        feeds, missing = open_feeds(held, eager, ring=scale.ring, side_px=network.side_px)
+        trainers = {EAGER: eager}
+        began = time.monotonic()
         if scale.compiles:
-            compiled = config.updated({"train.compile": True})
-            ours = held.enter_context(trial(compiled, network.dataset))
-        sides, missing = _sides(ours, eager, scale, network)
+            try:
+                compiled = _compiled(held, config, network.dataset, feeds[READY].batches)
+                trainers = {COMPILED: compiled, **trainers}
+            except Exception as error:  # Triton finds no compiler, and what else there may be
+                missing[COMPILED] = said(error)
+        compile_s = round(time.monotonic() - began, 1)
         blocks = take_turns(
-            sides,
+            sides(trainers, feeds, images=batch_size * network.views),
             blocks=scale.blocks,
             block_s=scale.block_s,
             warm_up=scale.warm_up,
             device=device,
+            until=until,
         )
-        about = ours.objective.describe()
+        about = eager.objective.describe()
     return {
         "preset": network.preset,
         "what": about,
         "batch_size": batch_size,
         "views": network.views,
-        "compiled": scale.compiles,
+        "ours": next(iter(trainers)),
+        "compile_s": compile_s,
         "sides": described(blocks),
         "ratios": ratios(blocks),
-        "missing": missing,
+        MISSING: missing,
         "gpu_peak_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
     }
 
 
 def ratios(blocks: Blocks) -> dict[str, Any]:
-    """Return the ratios that the goals are about, None where a side is missing."""
-    pairs = (
-        (AGAIN, READY), (REAL, READY), (REAL, RENDERED), (RENDERED, READY), (READY, EAGER),
-        (READY, PLAIN),
-    )  # fmt: skip
-    return {f"{side}/{other}": ratio(blocks, side, other) for side, other in pairs}
+    """Return the ratios of the sides that are there."""
+    found = {versus(one, other): ratio(blocks, one, other) for one, other in compared()}
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def _config(network: Network, scale: Scale, batch_size: int) -> Config:
@@ -89,33 +102,38 @@ def _config(network: Network, scale: Scale, batch_size: int) -> Config:
     return load_preset(network.preset).config.updated(settings)
 
 
-def _sides(
-    ours: Trainer, eager: Trainer, scale: Scale, network: Network
-) -> tuple[dict[str, Side], dict[str, str]]:
-    """Return the sides, and why one is missing."""
-    images = ours.config.train.batch_size * network.views
-    cached, missing = ready(ours, scale.ring), {}
+def _compiled(
+    held: ExitStack, config: Config, dataset: Dataset, batches: Iterator[Batch]
+) -> Trainer:
+    """Return a trainer whose network is compiled, which its first step does."""
+    with ExitStack() as opening:
+        # A later network would find the code of this one, and keep it in memory.
+        opening.callback(torch.compiler.reset)
+        trainer = opening.enter_context(trial(config.updated({"train.compile": True}), dataset))
+        trainer.advance(batches)
+        synchronise(trainer.device)
+        held.push(opening.pop_all())
+    return trainer
 
-    def step(trainer: Trainer, batches: Iterator[Batch]) -> Callable[[], object]:
-        return lambda: trainer.advance(batches)
 
-    sides = {
-        READY: Side(step=step(ours, cached), images=images),
-        # What the loader has made while others were timed is used up before it is.
-        REAL: Side(
-            step=step(ours, endless(ours)), images=images, warm_up=ours.config.data.prefetch + 2
-        ),
-        AGAIN: Side(step=step(ours, cached), images=images),
-    }
-    try:
-        on_device = rendered(ours, scale.ring, network.side_px)
-        sides[RENDERED] = Side(step=step(ours, on_device), images=images)
-    except ConfigError as error:
-        missing[RENDERED] = str(error)
-    if eager is not ours:
-        sides[EAGER] = Side(step=step(eager, cached), images=images)
-    sides[PLAIN] = Side(step=plain_step(eager.objective, cached), images=images)
-    return sides, missing
+def sides(
+    trainers: Mapping[str, Trainer], feeds: Mapping[str, Feed], *, images: int
+) -> dict[str, Side]:
+    """Return the sides by name: the first way to do steps has all feeds, others the three."""
+    found = {}
+    for number, (steps, trainer) in enumerate(trainers.items()):
+        for name, feed in feeds.items():
+            if number == 0 or name in (REAL, RENDERED, READY):
+                found[side(steps, name)] = Side(
+                    step=_step(trainer, feed.batches), images=images, prepare=feed.drop
+                )
+    plain = plain_step(trainers[EAGER].objective, feeds[READY].batches)
+    found[side(PLAIN, READY)] = Side(step=plain, images=images)
+    return found
+
+
+def _step(trainer: Trainer, batches: Iterator[Batch]) -> Callable[[], object]:
+    return lambda: trainer.advance(batches)
 
 
 def plain_step(objective: Objective, batches: Iterator[Batch]) -> Callable[[], None]:

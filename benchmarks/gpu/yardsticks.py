@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import random
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.gpu.failures import MISSING, said
 from benchmarks.gpu.scale import Scale
-from benchmarks.gpu.verdict import OURS
+from benchmarks.gpu.verdict import KORNIA_COMPILED, OURS
 from benchmarks.loader.torchvision_side import Torchvision
 from benchmarks.loader.work import Work
 from benchmarks.timing import rounded
@@ -21,51 +23,49 @@ from hmtl.bench.trial import synchronise
 from hmtl.data.augmentation import resolve_augmentation
 from hmtl.data.device_render import DeviceRenderer, whole_pictures
 
+Augment = Callable[[Tensor], Tensor]
+
 _SIDE_PX = 224
 _AUGMENTATION = "barlow"
 _GRID = 3
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """Return views/s of each, from uint8 pictures on the device to augmented ones there."""
+    """Return views/s of each, from uint8 pictures on the device to augmented ones there.
+
+    Yardsticks that cannot be opened or timed are `missing`, with the reason.
+    """
     device = torch.device(scale.device)
     count = scale.batch_sizes[-1]
     pictures = torch.randint(0, 256, (count, 3, _SIDE_PX, _SIDE_PX), dtype=torch.uint8)
     pictures = pictures.to(device, memory_format=torch.channels_last)
-    found = {
-        OURS: _timed(our_views(scale), pictures, scale),
-        "torchvision v2": _timed(torchvision_views(scale), pictures, scale),
-    }
-    for name, opener in (("kornia", _kornia), ("kornia, compiled", _compiled_kornia)):
-        if name.endswith("compiled") and not scale.compiles:
-            continue
+    found: dict[str, Any] = {OURS: _timed(our_views(scale), pictures, scale)}
+    others = {"torchvision v2": torchvision_views, "kornia": _kornia}
+    if scale.compiles:
+        others[KORNIA_COMPILED] = _compiled_kornia
+    for name, opener in others.items():
         try:
-            augment = opener(scale)
-        except ImportError as error:
-            found[name] = {"missing": str(error)}
-            continue
-        found[name] = _timed(augment, pictures, scale)
+            found[name] = _timed(opener(scale), pictures, scale)
+        except Exception as error:  # others' code must not cost our own figure
+            found[name] = {MISSING: said(error)}
     return found
 
 
-def _timed(augment: Callable[[Tensor], Tensor], pictures: Tensor, scale: Scale) -> dict[str, Any]:
-    """Return views/s of whole batches; whatever a yardstick fails with is its figure."""
-    try:
-        for _ in range(2):
-            augment(pictures)
-    except Exception as error:  # others' code must not end the program
-        return {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+def _timed(augment: Augment, pictures: Tensor, scale: Scale) -> dict[str, Any]:
+    """Return views/s by the median of whole batches: what is compiled meanwhile does not count."""
+    for _ in range(2):
+        augment(pictures)
     synchronise(pictures.device)
-    began, batches = time.perf_counter(), 0
-    while batches == 0 or time.perf_counter() - began < scale.loader_s:
+    seconds: list[float] = []
+    while sum(seconds) < scale.loader_s or len(seconds) < scale.blocks:
+        began = time.perf_counter()
         augment(pictures)
         synchronise(pictures.device)
-        batches += 1
-    seconds = time.perf_counter() - began
-    return {"views_per_s": rounded(batches * len(pictures) / seconds)}
+        seconds.append(time.perf_counter() - began)
+    return {"views_per_s": rounded(len(pictures) / statistics.median(seconds))}
 
 
-def our_views(scale: Scale) -> Callable[[Tensor], Tensor]:
+def our_views(scale: Scale) -> Augment:
     """Return the kernels of hmtl, with tiles and down-scaling, whose params are drawn each time."""
     device = torch.device(scale.device)
     renderer = DeviceRenderer(size=scale.size, grid=_GRID, device=device)
@@ -77,7 +77,7 @@ def our_views(scale: Scale) -> Callable[[Tensor], Tensor]:
 
     def render(pictures: Tensor) -> Tensor:
         count = len(pictures)
-        whole = np.broadcast_to(np.float32([0, 0, _SIDE_PX, _SIDE_PX]), (count, 4))
+        whole = np.broadcast_to(np.array([0, 0, _SIDE_PX, _SIDE_PX], np.float32), (count, 4))
         params = _core.draw_params(
             settings=settings, seed=0, epoch=next(epochs), samples=np.arange(count), views=1,
             face=whole, box=whole,
@@ -88,7 +88,7 @@ def our_views(scale: Scale) -> Callable[[Tensor], Tensor]:
     return render
 
 
-def torchvision_views(scale: Scale) -> Callable[[Tensor], Tensor]:
+def torchvision_views(scale: Scale) -> Augment:
     """Return transforms v2, sample by sample: a call draws once for all that it is given."""
     augmentation = resolve_augmentation(_AUGMENTATION)
     side = Torchvision(Work(augmentation=augmentation, size=scale.size, floats=True))
@@ -101,7 +101,7 @@ def torchvision_views(scale: Scale) -> Callable[[Tensor], Tensor]:
     return lambda pictures: torch.stack([side.view(picture, crop())[0] for picture in pictures])
 
 
-def _kornia(scale: Scale) -> Callable[[Tensor], Tensor]:
+def _kornia(scale: Scale) -> Augment:
     """Return kornia's stages, which draw for each sample; it has no tiles and no down-scaling."""
     augmentation = importlib.import_module("kornia.augmentation")
     drawn = resolve_augmentation(_AUGMENTATION)
@@ -121,5 +121,5 @@ def _kornia(scale: Scale) -> Callable[[Tensor], Tensor]:
     return lambda pictures: stages(pictures.float() / 255)
 
 
-def _compiled_kornia(scale: Scale) -> Callable[[Tensor], Tensor]:
+def _compiled_kornia(scale: Scale) -> Augment:
     return torch.compile(_kornia(scale))

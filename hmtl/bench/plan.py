@@ -81,7 +81,7 @@ def network_parts(config: Config) -> list[Part]:
 def measure_time(config: Config, data: Dataset) -> Expected:
     """Do a few steps as a run on `data` would, for some seconds, and reckon its time from them."""
     with trial(config, data) as trainer:
-        batches = endless(trainer)
+        batches = endless(trainer.loader)
         began = time.perf_counter()
         for _ in range(config.data.prefetch + 1):
             trainer.advance(batches)

@@ -52,7 +52,7 @@ def bench_step(
     cached step. Bytes of `memory` are the process's peak and what torch held on the GPU at most.
     """
     with trial(config, dataset) as trainer:
-        waited = _Waits(endless(trainer))
+        waited = _Waits(endless(trainer.loader))
         sides = _sides(trainer, waited)
         for side in sides.values():
             side.step()

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hmtl.assemble import choose_device, usable_samples
 from hmtl.config import Config
-from hmtl.data import Batch, Dataset
+from hmtl.data import Batch, Dataset, Loader
 from hmtl.engine import numerics, with_convention
 from hmtl.objectives.build import build_objective
 from hmtl.progress import Reporter
@@ -55,9 +55,9 @@ def trial(config: Config, data: Dataset) -> Iterator[Trainer]:
             yield trainer
 
 
-def endless(trainer: Trainer) -> Iterator[Batch]:
-    """Yield the loader's batches, epoch after epoch."""
-    return itertools.chain.from_iterable(iter(trainer.loader) for _ in itertools.count())
+def endless(loader: Loader) -> Iterator[Batch]:
+    """Yield a loader's batches, epoch after epoch."""
+    return itertools.chain.from_iterable(iter(loader) for _ in itertools.count())
 
 
 def synchronise(device: torch.device) -> None:
