@@ -72,16 +72,18 @@ def test_the_sides_and_the_parts_add_up(data: Dataset) -> None:
     assert said == [("rounds", number, 3) for number in range(3)]
     assert (found["batch_size"], found["size"], found["device"]) == (4, 32, "cpu")
     # Most of a step is arithmetic, whatever else the machine does.
-    assert found["outside"] < 0.3
+    assert found["outside"] < 0.5
 
 
 class Slow:
-    """Makes a method of a class last longer."""
+    """Makes a method of a class last longer, and counts its calls."""
 
     def __init__(self, patch: pytest.MonkeyPatch, kind: type, name: str, seconds: float) -> None:
+        self.calls = 0
         original = getattr(kind, name)
 
         def slow(*arguments: Any, **named: Any) -> Any:
+            self.calls += 1
             time.sleep(seconds)
             return original(*arguments, **named)
 
@@ -91,13 +93,16 @@ class Slow:
 def test_what_the_trainer_does_beside_the_network_is_seen(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Slow(monkeypatch, LossMeter, "add", 0.15)
-    Slow(monkeypatch, Reporter, "step", 0.15)
+    slow = [
+        Slow(monkeypatch, LossMeter, "add", 0.15),
+        Slow(monkeypatch, Reporter, "step", 0.15),
+    ]
     found = bench_step(CONFIG, data, steps=1, rounds=2)
     assert found["parts_ms"]["outside"] > 300
     assert found["images_per_s"]["cached"] < 4 / 0.3
-    # The bare loop has neither.
-    assert found["ratios"]["cached/bare"] < 0.8
+    # A first step of each side, then those of the rounds; the bare loop's have neither.
+    steps = 3 + 2 * ((CONFIG.data.prefetch + 1) + 2 * (1 + 1))
+    assert [one.calls for one in slow] == [steps, steps]
 
 
 def test_waiting_for_data_is_seen(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +117,9 @@ def test_waiting_for_data_is_seen(data: Dataset, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Loader, "__iter__", slow)
     found = bench_step(CONFIG, data, steps=1, rounds=2)
-    assert found["ratios"]["real/cached"] < 0.8
-    assert found["waiting"] > 0.2
+    assert max(found["runs"]["real"]) < 4 / 0.3
+    took_s = sum(4 / speed for speed in found["runs"]["real"])
+    assert found["waiting"] * took_s > 2 * 0.3
 
 
 def test_the_command_shows_and_keeps_what_was_measured(
