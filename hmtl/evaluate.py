@@ -39,7 +39,7 @@ class Predictions:
 def predict(network: nn.Module, dataset: Dataset, config: Config) -> Predictions:
     """Return the poses of all samples; `network` maps images to (N, 3) degrees.
 
-    Runs in float32, without TF32, on the device the network lies on, which it leaves in evaluation
+    Runs in float32, without TF32, on the network's device, and leaves the network in evaluation
     mode. Ranks that train together share the work, and each returns the poses of all samples.
     """
     device = next(network.parameters()).device

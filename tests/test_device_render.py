@@ -10,6 +10,7 @@ from PIL import Image
 from hmtl.data import Augmentation, Loader
 from hmtl.data.augmentation import resolve_augmentation
 from hmtl.data.device_render import DeviceRenderer, whole_pictures
+from hmtl.errors import ConfigError
 
 
 def random_pixels(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -90,3 +91,17 @@ def test_pictures_outside_the_tensor_are_refused():
         renderer.render(pixels[:, ::2], sources, params)
     with pytest.raises(ValueError, match="pixels must be uint8 without gaps"):
         renderer.render(pixels.float(), sources, params)
+
+
+def test_pixels_of_another_device_are_refused():
+    params = draw_params(resolve_augmentation("none"), samples=range(2), size=20)
+    renderer = DeviceRenderer(size=20, grid=3, device="cpu:0")
+    pixels, sources = random_pixels(2, 30, 30), whole_pictures(2, 30, 30)
+    assert renderer.render(pixels, sources, params).views[0].shape == (2, 3, 20, 20)
+    with pytest.raises(ValueError, match="pixels must be on cpu, got meta"):
+        renderer.render(pixels.to("meta"), sources, params)
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match="device must be cpu or cuda, got 'meta'"):
+        DeviceRenderer(size=20, grid=3, device="meta")

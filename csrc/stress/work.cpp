@@ -1,6 +1,5 @@
 #include "work.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "slots.h"

@@ -6,7 +6,7 @@ from hmtl.errors import ConfigError
 
 
 def checked_device(device: str | torch.device) -> torch.device:
-    """Return the device, a GPU with its number.
+    """Return the device, a GPU with its number and a CPU without.
 
     Raises ConfigError unless it is a CPU or a GPU that is there.
     """
@@ -17,7 +17,7 @@ def checked_device(device: str | torch.device) -> torch.device:
     if checked.type not in ("cpu", "cuda"):
         raise ConfigError(f"device must be cpu or cuda, got {str(checked)!r}")
     if checked.type == "cpu":
-        return checked
+        return torch.device("cpu")
     if not torch.cuda.is_available():
         raise ConfigError(f"device {str(checked)!r} is not there: PyTorch finds no GPU")
     count = torch.cuda.device_count()
