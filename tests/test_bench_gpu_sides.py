@@ -185,22 +185,17 @@ def test_a_machine_that_cannot_compile_is_measured_without(
 
 
 @pytest.mark.usefixtures("without_dali")
-def test_a_compiler_that_fails_at_the_first_step_costs_no_other_side(
-    heads: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 0)
-    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
-    found = trained(heads, replace(TINY, compiles=True))
+def test_a_compiler_that_fails_at_the_first_step_costs_no_other_side(heads: Dataset) -> None:
+    with torch._dynamo.config.patch(recompile_limit=0, fail_on_recompile_limit_hit=True):
+        found = trained(heads, replace(TINY, compiles=True))
     assert found["missing"]["compiled"].startswith("FailOnRecompileLimitHit: ")
     assert {side.partition(" ")[0] for side in found["sides"]} == {"eager", "plain"}
 
 
 @pytest.mark.dali
-def test_compiled_and_eager_steps_are_fed_in_all_ways(
-    heads: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch._dynamo.config, "disable", True)
-    found = trained(heads, replace(TINY, compiles=True))
+def test_compiled_and_eager_steps_are_fed_in_all_ways(heads: Dataset) -> None:
+    with torch._dynamo.config.patch(disable=True):
+        found = trained(heads, replace(TINY, compiles=True))
     assert found["ours"] == "compiled"
     assert found["missing"] == {}
     assert found["sides"].keys() == {
