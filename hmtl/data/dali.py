@@ -73,7 +73,15 @@ class _Job:
     """(N,) DECODED_SOURCE: what DALI is to decode, without height where it cannot."""
     decoded: "Future[_Decoded]" = field(default_factory=Future)
     """Done once the last that the core does is under way."""
+    ended: threading.Lock = field(default_factory=threading.Lock)
+    """Free as soon as that is done."""
     is_cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        self.ended.acquire()
+        # Of the lock alone: the job must not refer to itself.
+        release = self.ended.release
+        self.decoded.add_done_callback(lambda _: release())
 
 
 class Dali:
@@ -142,11 +150,9 @@ class Dali:
         )
 
     def _wait(self, job: _Job) -> _Decoded:
-        while self._conductor.is_alive():
-            try:
-                return job.decoded.result(_SLICE_S)
-            except TimeoutError:
-                continue
+        while self._conductor.is_alive() and not job.decoded.done():
+            # A future's own way to wait may make an error of its lock out of Ctrl-C.
+            job.ended.acquire(timeout=_SLICE_S)
         if job.decoded.done():
             return job.decoded.result()
         raise _closed()
