@@ -23,6 +23,7 @@ COMMANDS = {
     "import": ("importing.import_weights", "Take over a backbone that others trained, for --init."),
     "data": ("data.data", "Verify, look at, index, convert and render data sets."),
     "bench": ("bench.bench", "Show where the time goes, with your own data and settings."),
+    "doctor": ("doctor.doctor", "Show what is built in, what is missing and how to get it."),
 }
 
 DONE, FAILED, MISUSED = 0, 1, 2

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bindings.h"
+#include "about.h"
 #include "color.h"
 #include "dispatch.h"
 #include "filter.h"
@@ -203,6 +204,7 @@ py::tuple bind_tile(const Pixels& canvas, int grid, const std::vector<std::uint8
 }  // namespace
 
 void bind_stages(py::module_& m) {
+  m.def("about", &about, "What the core was built with, and which of its kernels run here.");
   m.def("philox", &philox4x32, py::arg("counter"), py::arg("key"), "Philox4x32-10 of one counter.");
   m.def("crop_resize", &bind_crop_resize, py::arg("image"), py::arg("box"), py::arg("size"),
         py::arg("border") = 0, "Crop and antialiased resize to (height, width).");

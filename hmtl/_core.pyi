@@ -220,6 +220,9 @@ def crc32(data: bytes, use_wide: bool = True) -> int:
 def crc32_plain(data: bytes) -> int:
     """Do the same by zlib itself."""
 
+def about() -> dict[str, str]:
+    """Return the versions of what the core was built with, and which of its kernels run here."""
+
 def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]: ...
 def crop_resize(
     image: _Pixels, box: Sequence[float], size: tuple[int, int], border: int = 0

@@ -163,22 +163,32 @@ def load_network(
 ) -> tuple[PoseNetwork, Config]:
     """Return the plain trained network of a run, ready to evaluate, and the run's config.
 
-    `weights` is "last", "best" (at the first data set that was validated on), or a file.
+    `weights` is as `read_weights` takes it.
     """
+    saved = read_weights(run, weights)
+    return plain_network(saved, device), saved.config
+
+
+def read_weights(run: Path, weights: str = "last") -> checkpoint.Weights:
+    """Return weights of a run: "last", "best" (at the first data set validated on), or a file's."""
     path = {"last": run / WEIGHTS, "best": run / BEST_WEIGHTS}.get(weights, Path(weights))
-    saved = checkpoint.load_weights(path)
+    return checkpoint.load_weights(path)
+
+
+def plain_network(saved: checkpoint.Weights, device: torch.device) -> PoseNetwork:
+    """Return the network of weights, without pretext branches, ready to evaluate."""
     if saved.config.train.objective != "pose":
         raise RunError(
-            f"{run} was pre-trained and has no pose head: `hmtl train` starts from it with --init"
+            f"{saved.path} was pre-trained and has no pose head: `hmtl train` starts from it with"
+            " --init"
         )
-    plain = saved.config.updated({"pretext.task": "none"})
-    model = build_model(plain)
+    model = build_model(saved.config.updated({"pretext.task": "none"}))
     try:
         model.load_weights(saved.tensors)
     except ValueError as error:
-        raise RunError(f"{path} does not fit its config: {error}") from error
+        raise RunError(f"{saved.path} does not fit its config: {error}") from error
     network = model.pose_network().to(device).to(memory_format=torch.channels_last)
-    return network.eval(), saved.config
+    return network.eval()
 
 
 def training_loader(config: Config, dataset: Dataset, device: torch.device) -> Loader:
@@ -254,16 +264,22 @@ def _rendering(config: Config) -> dict[str, Any]:
     }
 
 
+def imagenet_file(backbone: str) -> tuple[Path, str]:
+    """Return where torchvision keeps ImageNet weights (IMAGENET1K_V1), and where they come from."""
+    url: str = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2], url
+
+
 def _imagenet(backbone: str) -> Mapping[str, Tensor]:
     """Return torchvision's ImageNet weights (IMAGENET1K_V1), from its cache or the network."""
     weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    path, url = imagenet_file(backbone)
     if path.exists():
         return read_tensors(path)
     try:
         state: dict[str, Tensor] = dict(weights.get_state_dict(check_hash=True, weights_only=True))
     except (URLError, OSError) as error:
-        raise RunError(f"cannot fetch {weights.url} ({error}): put that file at {path}") from error
+        raise RunError(f"cannot fetch {url} ({error}): put that file at {path}") from error
     return state
 
 

@@ -133,6 +133,7 @@ class Writer:
 class Weights:
     """The plain network as a file holds it."""
 
+    path: Path
     tensors: Mapping[str, Tensor]
     config: Config
     step: int
@@ -142,6 +143,12 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], config: Config, step
     """Write the plain network's weights as safetensors, with the config and the step inside."""
     metadata = {"config": json.dumps(config.as_dict()), "step": str(step)}
     write_tensors(path, weights, metadata)
+
+
+def weights_step(path: Path) -> int:
+    """Return the step whose weights `save_weights` wrote, from the file's header alone."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        return int((file.metadata() or {}).get("step", 0))
 
 
 def load_weights(path: Path) -> Weights:
@@ -160,7 +167,8 @@ def load_weights(path: Path) -> Weights:
         tables, step = dict(json.loads(metadata["config"])), int(metadata.get("step", 0))
     except (ValueError, TypeError) as error:
         raise RunError(f"{path} holds a config that is not one: {error}") from error
-    return Weights(tensors=tensors, config=Config.from_dict(tables, str(path)), step=step)
+    config = Config.from_dict(tables, str(path))
+    return Weights(path=path, tensors=tensors, config=config, step=step)
 
 
 def _first_line(error: Exception) -> str:

@@ -108,9 +108,13 @@ def index_paths(layout: str, location: Path, request: Request) -> tuple[Path, Pa
     if request.boxes is not None:
         parts += [request.boxes.stem, _digest_of_path(request.boxes)]
     name = "-".join(parts)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     place = _digest_of_path(location)
-    return root / FOLDER / f"{name}.npz", cache / "hmtl" / f"{name}-{place}.npz"
+    return root / FOLDER / f"{name}.npz", cache_folder() / f"{name}-{place}.npz"
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder for what cannot be kept beside a data set."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hmtl"
 
 
 def _digest_of_path(path: Path) -> str:
