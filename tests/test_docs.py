@@ -162,6 +162,7 @@ def test_every_layout_has_its_chapter(layout: str) -> None:
     [
         "data.md",
         "distributed.md",
+        "export.md",
         "loader.md",
         "own-data.md",
         "pretraining.md",
