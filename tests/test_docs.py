@@ -165,6 +165,7 @@ def test_every_layout_has_its_chapter(layout: str) -> None:
         "export.md",
         "loader.md",
         "own-data.md",
+        "predict.md",
         "pretraining.md",
         "runs.md",
         "training-loop.md",

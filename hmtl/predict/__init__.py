@@ -1,0 +1,1 @@
+"""Poses of faces on pictures and videos, from a trained run."""
