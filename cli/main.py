@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train.train", "Train one row of the paper's tables."),
     "pretrain": ("pretrain.pretrain", "Learn a backbone to start from, without labels."),
     "eval": ("eval.evaluate", "Evaluate a run on a data set, under named protocols."),
+    "reproduce": ("reproduce.reproduce", "Train a table of the paper, beside the paper's numbers."),
     "predict": ("predict.predict", "Give the poses of faces on images and videos, and draw them."),
     "export": ("export.export", "Write a run's network for other programs: ONNX, torch, tensors."),
     "import": ("importing.import_weights", "Take over a backbone that others trained, for --init."),

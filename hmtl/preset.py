@@ -8,8 +8,21 @@ from typing import Any
 
 from hmtl.config import Config
 from hmtl.errors import ConfigError
+from hmtl.tables import ranged, read_section
 
 PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """The samples that the paper trains or judges a row on."""
+
+    layout: str = ""
+    """Layout of the published data set."""
+    split: str = ""
+    """Published split of it; "" where it has none."""
+    subjects: int = ranged(0, 0)
+    """How many of its people, the first ones; 0 for all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +38,10 @@ class Preset:
     """The same on all of AFLW2000."""
     starts_from: str
     """The pre-training preset whose weights it starts from; "" where it needs none."""
+    trains_on: Source | None
+    """What the paper trains it on; None for a preset that is not the paper's."""
+    judged_on: Source | None
+    """What the paper's numbers are errors on; None where it has none, as of pre-training."""
 
 
 def preset_names() -> list[str]:
@@ -48,6 +65,7 @@ def load_preset(name: str) -> Preset:
     title = str(tables.pop("title", name))
     paper, paper_full = tables.pop("paper", {}), tables.pop("paper_full", {})
     starts_from = str(tables.pop("starts_from", ""))
+    trains_on, judged_on = (_read_source(tables, key, path) for key in ("trains_on", "judged_on"))
     config = Config.from_dict(tables, str(path))
     return Preset(
         name=name,
@@ -56,6 +74,8 @@ def load_preset(name: str) -> Preset:
         paper=paper,
         paper_full=paper_full,
         starts_from=starts_from,
+        trains_on=trains_on,
+        judged_on=judged_on,
     )
 
 
@@ -73,6 +93,17 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"a setting must be key=value, got {setting!r}")
         values[key.strip()] = _parse_value(text.strip())
     return values
+
+
+def _read_source(tables: dict[str, Any], key: str, path: Path) -> Source | None:
+    """Take a source out of a preset's tables; None where there is none."""
+    table = tables.pop(key, None)
+    if table is None:
+        return None
+    if not isinstance(table, dict) or not table.get("layout"):
+        raise ConfigError(f"'{key}' must be a table that names a layout, got {table!r} in {path}")
+    source: Source = read_section(Source, key, table, str(path))
+    return source
 
 
 def _parse_value(text: str) -> Any:

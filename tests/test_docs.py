@@ -167,6 +167,7 @@ def test_every_layout_has_its_chapter(layout: str) -> None:
         "own-data.md",
         "predict.md",
         "pretraining.md",
+        "reproduce.md",
         "runs.md",
         "training-loop.md",
         "../README.md",
