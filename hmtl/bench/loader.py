@@ -15,6 +15,7 @@ from hmtl.bench.advice import bottleneck
 from hmtl.bench.limits import codecs, decoding_limit, decoding_name, forget, memory_bytes
 from hmtl.bench.trial import synchronise
 from hmtl.data.dataset import Dataset
+from hmtl.data.devices import checked_device
 from hmtl.data.loader import Loader
 
 MOST_SAMPLES = 20_000
@@ -72,6 +73,7 @@ def bench_loader(
     None where nothing is decoded; `bottleneck` is what `hmtl.bench.advice` says. Raises what Loader
     raises, and DecodeError for a sample that cannot be read.
     """
+    device = checked_device(device)
     options = {**options, "batch_size": batch_size, "rank": 0, "world_size": 1, "device": device}
     some = _some(dataset, batch_size)
     # Tells wrong settings before anything takes time.
@@ -136,7 +138,7 @@ def _first_pass(
             met.append(batch.index.cpu().numpy())
             if time.perf_counter() - start >= seconds:
                 break
-        synchronise(torch.device(options["device"]))
+        synchronise(options["device"])
         wall_s = time.perf_counter() - start
         timed = _since(loader.stats(), {}, wall_s)
     return timed, dataset.subset(np.concatenate(met))
@@ -153,13 +155,12 @@ def _timed(
         # Makes room for the batches.
         for _ in islice(loader, _LEAST_BATCHES):
             pass
-        device = torch.device(options["device"])
-        synchronise(device)
+        synchronise(options["device"])
         before = loader.stats()
         start = time.perf_counter()
         for _ in loader:
             pass
-        synchronise(device)
+        synchronise(options["device"])
         return _since(loader.stats(), before, time.perf_counter() - start)
 
 
