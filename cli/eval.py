@@ -17,12 +17,7 @@ _ANGLES = ("yaw", "pitch", "roll", "mean")
 @click.command("eval", epilog="Example: hmtl eval run --data AFLW2000 --protocol hopenet")
 @click.argument("run", metavar="RUN", type=options.PATH)
 @options.data(required=True)
-@click.option(
-    "--weights",
-    metavar="last|best|FILE",
-    default="last",
-    help="The last weights, those that validated best, or a file.",
-)
+@options.weights
 @click.option(
     "--protocol",
     "names",

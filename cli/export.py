@@ -36,12 +36,7 @@ from torchvision.models import {backbone}
 @click.option(
     "--format", type=click.Choice(FORMATS), help="What OUT becomes; it follows the suffix of OUT."
 )
-@click.option(
-    "--weights",
-    metavar="last|best|FILE",
-    default="last",
-    help="The last weights, those that validated best, or a file.  [last]",
-)
+@options.weights
 @click.option(
     "--input",
     type=click.Choice(INPUTS),

@@ -60,6 +60,13 @@ settings = click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting of the preset."
 )
 
+weights = click.option(
+    "--weights",
+    metavar="last|best|FILE",
+    default="last",
+    help="The last weights, those that validated best, or a file.  [last]",
+)
+
 devices = click.option(
     "--devices",
     metavar="N",

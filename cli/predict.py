@@ -54,12 +54,7 @@ FAILED = 1
     default=1,
     help="Look at every Nth frame of videos.",
 )
-@click.option(
-    "--weights",
-    metavar="last|best|FILE",
-    default="last",
-    help="The last weights, those that validated best, or a file.",
-)
+@options.weights
 @click.pass_context
 def predict(
     ctx: click.Context,

@@ -1,6 +1,5 @@
 """Several processes of one command on this machine, by torch's own elastic launcher."""
 
-import ctypes
 import dataclasses
 import logging
 import os
@@ -15,6 +14,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hmtl.data.parallel import usable_cores
+from hmtl.parent import end_with
 
 # A rank that was told to stop may have a large checkpoint to write.
 SHUTDOWN_S = 600
@@ -23,8 +23,6 @@ STOPPED, MISUSED, FAILED, INTERRUPTED = 75, 2, 1, 130
 
 # In the ranks' environment: which process started them.
 _LAUNCHER = "HMTL_LAUNCHER"
-# Linux's prctl(2): the signal that a process gets when its parent ends.
-_PR_SET_PDEATHSIG = 1
 
 
 def launch(arguments: Sequence[str], processes: int, *, say: Callable[[str], None]) -> int | None:
@@ -54,17 +52,10 @@ def launch(arguments: Sequence[str], processes: int, *, say: Callable[[str], Non
 
 
 def end_with_launcher() -> None:
-    """Let this rank be told to stop, by SIGTERM, when what launched it is gone, however it ended.
-
-    Ranks that went on alone would hold the run's folder, and nobody would know of them. On Linux
-    only; a rank of another launcher is left as it is.
-    """
+    """Let this rank end when what launched it is gone; one of another launcher is left as it is."""
     launcher = os.environ.get(_LAUNCHER)
-    if launcher is None or sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(launcher):
-        signal.raise_signal(signal.SIGTERM)
+    if launcher is not None:
+        end_with(int(launcher))
 
 
 def _config(processes: int) -> LaunchConfig:

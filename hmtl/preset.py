@@ -8,7 +8,7 @@ from typing import Any
 
 from hmtl.config import Config
 from hmtl.errors import ConfigError
-from hmtl.tables import ranged, read_section
+from hmtl.tables import ranged, read_section, read_toml
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -61,7 +61,7 @@ def load_preset(name: str) -> Preset:
         raise ConfigError(
             f"unknown preset {name!r}, expected a TOML file or one of {preset_names()}"
         )
-    tables = _read_toml(path)
+    tables = read_toml(path)
     title = str(tables.pop("title", name))
     paper, paper_full = tables.pop("paper", {}), tables.pop("paper_full", {})
     starts_from = str(tables.pop("starts_from", ""))
@@ -81,7 +81,7 @@ def load_preset(name: str) -> Preset:
 
 def read_config(path: Path) -> Config:
     """Return the config in a TOML file, such as a run's `config.toml`."""
-    return Config.from_dict(_read_toml(path), str(path))
+    return Config.from_dict(read_toml(path), str(path))
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -112,12 +112,3 @@ def _parse_value(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import math
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import field
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hmtl.errors import ConfigError
@@ -13,6 +15,16 @@ from hmtl.errors import ConfigError
 def ranged(default: float, minimum: float, maximum: float = math.inf) -> Any:
     """Return a dataclass field whose value must lie in [minimum, maximum]."""
     return field(default=default, metadata={"range": (minimum, maximum)})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file; ConfigError where it cannot be read or is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
 def toml_value(value: Any) -> str:

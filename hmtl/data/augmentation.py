@@ -1,12 +1,12 @@
 """What is drawn for a sample: ranges and probabilities by stage, and the named presets."""
 
-import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from hmtl import _core
 from hmtl.errors import ConfigError
+from hmtl.tables import read_toml
 
 Range = tuple[float, float]
 
@@ -202,10 +202,7 @@ def resolve_augmentation(augmentation: str | Path | Augmentation) -> Augmentatio
             f"unknown augmentation {str(augmentation)!r}, expected one of {sorted(PRESETS)}"
             " or a .toml file"
         )
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read augmentation {path}: {error}") from error
+    values = read_toml(path)
     try:
         return Augmentation.from_dict(values)
     except ConfigError as error:

@@ -1,11 +1,11 @@
 """Where the data sets that a table needs lie: below one folder, or as a TOML file says."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hmtl.data.layouts.registry import LAYOUTS, find_layout
 from hmtl.errors import ConfigError, DataError
+from hmtl.tables import read_toml
 
 _PACKED = "packed"
 
@@ -54,7 +54,7 @@ def _layout_of(folder: Path) -> tuple[str, Path] | None:
 
 def _read_file(path: Path) -> dict[Path, str]:
     places: dict[Path, str] = {}
-    for layout, place in _read_toml(path).items():
+    for layout, place in read_toml(path).items():
         if layout not in LAYOUTS or not isinstance(place, str):
             raise ConfigError(
                 f'{path} must have lines of layout = "path" with layouts of {list(LAYOUTS)}, got'
@@ -66,15 +66,6 @@ def _read_file(path: Path) -> dict[Path, str]:
             raise DataError(f"{folder} is of layout {known.name}, not {layout} as {path} says")
         places[folder] = layout
     return places
-
-
-def _read_toml(path: Path) -> Mapping[str, object]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
 def _told(where: Path, found: Mapping[Path, str]) -> str:
