@@ -23,6 +23,8 @@ class Run:
     def __init__(self, out: Path, command: Sequence[str], settings: Mapping[str, object]) -> None:
         """Take the words behind `hmtl`, without settings and without --out."""
         self.out = out
+        self._read_bytes = 0
+        self._entries: list[dict[str, Any]] = []
         values = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
         self._arguments = [*command, *values, "--out", str(out), "--resume"]
 
@@ -46,8 +48,13 @@ class Run:
     def log(self) -> list[dict[str, Any]]:
         """Return all whole lines of the log, those that were done again too."""
         path = self.out / "log.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        return [json.loads(line) for line in lines]
+        size = path.stat().st_size if path.exists() else 0
+        # Looked at as often as possible: reading it each time would slow down who writes.
+        if size != self._read_bytes:
+            text = path.read_bytes()
+            self._read_bytes = len(text)
+            self._entries = [json.loads(line) for line in text.split(b"\n")[:-1]]
+        return self._entries
 
     def starts(self) -> list[int]:
         return [entry["step"] for entry in self.log() if entry["event"] == "start"]

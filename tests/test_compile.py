@@ -46,6 +46,7 @@ def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch
         build_objective(tiny("table2/sl-aug1", compiled=True), CPU)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_compiled_network_trains_as_the_plain_one(tmp_path: Path) -> None:
     root = write_300w_lp(tmp_path / "data", count=8, subjects=3, size=48, seed=1)

@@ -132,7 +132,7 @@ def logged(out: Path, event: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_a_broken_run_of_several_ranks_goes_on_to_the_same_weights(
     root: Path, validation_root: Path, tmp_path: Path, ranks: int
 ) -> None:

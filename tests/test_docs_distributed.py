@@ -115,6 +115,7 @@ def test_commands_run_as_they_stand(folder: Path, beginning: str) -> None:
     assert steps(folder) == [1, 2]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_job_saves_before_its_time_is_over_and_queues_again(folder: Path) -> None:
     script = block("#!/bin/bash")

@@ -351,6 +351,7 @@ def test_the_training_page_runs_as_it_stands(tmp_path: Path) -> None:
     assert (tmp_path / "faces.png").exists()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_training_program_goes_on_as_if_never_interrupted(folder: Path, tmp_path: Path) -> None:
     page = (DOCS / "training-loop.md").read_text(encoding="utf-8")

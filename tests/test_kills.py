@@ -82,6 +82,7 @@ def test_a_run_killed_three_times_ends_with_the_same_bits(run: Run, unbroken: Ru
     assert_ended_like(run, unbroken)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_killed_while_it_writes_and_while_it_evaluates_ends_with_the_same_bits(
     run: Run, unbroken: Run
@@ -160,6 +161,7 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(run: Run, unbr
     assert_ended_like(run, unbroken)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_torn_checkpoint_costs_the_steps_since_the_one_before(run: Run, unbroken: Run) -> None:
     process = run.start()
@@ -179,6 +181,7 @@ def test_a_torn_checkpoint_costs_the_steps_since_the_one_before(run: Run, unbrok
     assert same(run.weights(), unbroken.weights())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_pretraining_killed_in_mid_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
     heads = write_300w_lp(tmp_path / "heads", count=32, subjects=3, size=48, seed=1)

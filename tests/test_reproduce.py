@@ -265,7 +265,7 @@ def test_a_pretraining_that_is_gone_is_not_missed_by_what_is_finished(
 def test_a_table_that_is_stopped_and_killed_goes_on_where_it_was(
     sets: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    epochs, steps_per_epoch = 8, 3
+    epochs, steps_per_epoch = 12, 3
     words = ["table5", "--only", "hmtl-puzzle3-without-heads"]
     words += ["--set", f"train.epochs={epochs}", "--set", "train.log_steps=1"]
     arguments = [words[0], "--data", str(sets), "--out", str(tmp_path), *EXACT, *words[1:]]
