@@ -411,8 +411,12 @@ time.sleep(0.2)
 """
     code, out, err = outcome(start(dataset, program, engine))
     assert (code, err) == (0, "")
-    # Those that were not out of their wait by then never got the GIL again: it may be all of them.
-    assert set(out.splitlines()) <= {"the loader was closed while a batch was waited for"}
+    # Those that were not out of their wait by then never got the GIL again: it may be all of them;
+    # and on a busy machine one may have begun after the end.
+    assert set(out.splitlines()) <= {
+        "the loader was closed while a batch was waited for",
+        "the loader is closed",
+    }
 
 
 def test_a_process_ends_while_daemon_threads_are_in_the_core(dataset):
