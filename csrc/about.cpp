@@ -27,7 +27,9 @@ std::map<std::string, std::string> about() {
           {"libjpeg-turbo", jpeg_version(LIBJPEG_TURBO_VERSION_NUMBER)},
           {"libpng", png_get_libpng_ver(nullptr)},
           {"zlib", zlibVersion()},
-          {"kernels", use_wide() ? "wide" : use_avx2() ? "avx2" : "plain"},
+          {"kernels", use_wide()   ? "wide"
+                      : use_avx2() ? "avx2"
+                                   : "plain"},
           {"noise", noise_kernels().back()}};
 }
 

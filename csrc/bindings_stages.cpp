@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "bindings.h"
 #include "about.h"
+#include "bindings.h"
 #include "color.h"
 #include "dispatch.h"
 #include "filter.h"
