@@ -47,18 +47,20 @@ def evaluate(
     from rich.console import Console
 
     from hmtl import evaluate as evaluation
-    from hmtl.assemble import choose_device, load_network
+    from hmtl.assemble import choose_device, plain_network, read_weights
     from hmtl.data import open_dataset
     from hmtl.protocols import DEFAULT_PROTOCOLS, find_protocol
 
     chosen = [find_protocol(name).name for name in names or DEFAULT_PROTOCOLS]
-    network, config = load_network(run, choose_device("auto"), weights)
+    saved = read_weights(run, weights)
+    network, config = plain_network(saved, choose_device("auto")), saved.config
     rule = crop or options.fitting_rule(root, config.data.crop, layout)
     data = open_dataset(root, layout, split=split, crop=rule, boxes=boxes, names=listed)
     if subjects is not None:
         data = options.select_subjects(data, subjects)
     # A part of a data set must not be taken for the whole, nor other weights for the last.
     selection = {
+        "step": saved.step,
         "subjects": subjects,
         "list": listed,
         "weights": None if weights == "last" else weights,

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hmtl.reproduce.tables import TITLES
+
 from . import options
 from .console import json_text, plain_table, print_parts, printable
 
 if TYPE_CHECKING:
     from hmtl.reproduce.plan import Plan
 
-_TABLES = ("table1", "table2", "table3", "table4", "table5", "table6")
 _STDERR = 2
 
 
 @click.command(epilog="Example: hmtl reproduce table5 --data datasets --out reproduced")
-@click.argument("table", metavar="TABLE", type=click.Choice(_TABLES))
+@click.argument("table", metavar="TABLE", type=click.Choice(list(TITLES)))
 @click.option(
     "--data",
     "where",

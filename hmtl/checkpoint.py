@@ -147,8 +147,11 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], config: Config, step
 
 def weights_step(path: Path) -> int:
     """Return the step whose weights `save_weights` wrote, from the file's header alone."""
-    with safetensors.safe_open(path, framework="pt") as file:
-        return int((file.metadata() or {}).get("step", 0))
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return int((file.metadata() or {}).get("step", 0))
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {_first_line(error)}") from error
 
 
 def load_weights(path: Path) -> Weights:

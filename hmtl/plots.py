@@ -34,7 +34,8 @@ def training_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     figure = Figure(figsize=(9.0, 3.2))
     loss_axes, error_axes = figure.subplots(1, 2)
     for color, (name, entries) in zip(_RUN_COLORS, logs.items(), strict=False):
-        steps = [entry for entry in entries if entry["event"] == "step"]
+        # Where all updates of a line were skipped it has no losses.
+        steps = [entry for entry in entries if entry["event"] == "step" and "pose" in entry]
         evals = [e for e in entries if e["event"] == "eval" and e["protocol"] == "hopenet"]
         loss_axes.plot(
             [e["step"] for e in steps], [e["pose"] for e in steps], color=color, label=name

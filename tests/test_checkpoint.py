@@ -162,6 +162,15 @@ def test_weights_carry_the_config(tmp_path: Path) -> None:
         assert json.loads(file.metadata()["config"]) == config.as_dict()
 
 
+def test_the_step_of_weights_is_read_from_their_header(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    checkpoint.save_weights(path, {"fc.weight": torch.ones(2, 3)}, Config(), 17)
+    assert checkpoint.weights_step(path) == 17
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(RunError, match=rf"^{path} is damaged: "):
+        checkpoint.weights_step(path)
+
+
 def test_missing_or_foreign_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"weights\.safetensors does not exist"):
         checkpoint.load_weights(tmp_path / "weights.safetensors")

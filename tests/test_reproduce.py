@@ -1,14 +1,16 @@
 """`hmtl reproduce` on rendered heads: real trainings of a moment, killed and gone on with."""
 
+import contextlib
+import io
 import json
-import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from hmtl.cli.main import run
 from hmtl.data import open_dataset
 from hmtl.reproduce.plan import Asked, make_plan
 from hmtl.runlog import Entry, read_log
+from hmtl.synth import render_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -154,13 +157,57 @@ def test_results_that_are_lacking_or_of_other_weights_are_made_again(
     (command,) = commands(capfd.readouterr().err)
     assert command.startswith(f"hmtl eval {folder}")
     assert json.loads((folder / "results.json").read_text()) == [*of_parts, *json.loads(kept)]
-    before = (folder / "weights.safetensors").stat().st_mtime_ns - 1
-    os.utime(folder / "results.json", ns=(before, before))
+    errors = json.loads(kept)
+    older = [{**entry, "step": entry["step"] - 1} for entry in errors]
+    (folder / "results.json").write_text(json.dumps(older))
     assert reproduce(sets, table5, "table5", "--seeds", "2", "--dry-run", "--json") == 0
     found = rows(json.loads(capfd.readouterr().out))
     assert [of_run["state"] for of_run in found["sl"]["runs"]] == ["trained", "done"]
     assert found["sl"]["comparisons"][0]["seeds"] == [1]
-    os.utime(folder / "results.json")
+    # Of other boxes it is another number.
+    listed = [{**entry, "boxes": "list boxes.csv"} for entry in errors]
+    (folder / "results.json").write_text(json.dumps([*errors, *listed]))
+    assert reproduce(sets, table5, "table5", "--seeds", "2", "--dry-run", "--json") == 0
+    found = rows(json.loads(capfd.readouterr().out))
+    assert [of_run["state"] for of_run in found["sl"]["runs"]] == ["done", "done"]
+    (folder / "results.json").write_text("[{")
+    assert reproduce(sets, table5, "table5", "--dry-run") == 1
+    assert f"{folder / 'results.json'} is damaged" in capfd.readouterr().err
+    (folder / "results.json").write_text(kept)
+
+
+def test_a_run_of_other_data_is_refused_and_says_what_it_saw(
+    sets: Path, table5: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "AFLW").symlink_to(sets / "AFLW")
+    render_dataset(
+        tmp_path / "300W_LP", layout="300w-lp", count=26, subjects=6, seed=9, size=48, workers=1
+    )
+    assert reproduce(tmp_path, table5, "table5", "--only", "sl") == 2
+    assert "table5/sl/seed0 was made with samples = 24, not 26" in capfd.readouterr().err
+
+
+def test_a_setting_that_a_command_finds_wrong_ends_the_table(
+    sets: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert reproduce(sets, tmp_path, "table5", "--set", "data.augmentation=nope") == 2
+    said = capfd.readouterr().err
+    assert len(commands(said)) == 1
+    assert "unknown augmentation 'nope'" in said.splitlines()[-1]
+
+
+def test_a_line_without_losses_is_passed_over_in_the_curves(
+    sets: Path, table5: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(table5, out)
+    log = out / "table5" / "sl" / "seed0" / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    bare = [
+        {k: v for k, v in e.items() if k != "pose"} if e["event"] == "step" else e for e in lines
+    ]
+    log.write_text("".join(json.dumps(entry) + "\n" for entry in bare))
+    assert reproduce(sets, out, "table5", "--only", "sl") == 0
 
 
 def test_runs_with_other_settings_are_refused_by_name(
@@ -183,83 +230,106 @@ def test_runs_with_other_settings_are_refused_by_name(
     assert found["sl"]["comparisons"][0]["ours"] is None
 
 
-@pytest.mark.parametrize(
-    ("name", "row", "wanted"),
-    [
-        ("table5", "sl", ["train", "eval"]),
-        ("table3", "sl-from-rotation2", ["pretrain", "train", "eval"]),
-        ("table6", "hmtl-puzzle2-subjects2", ["train", "eval"]),
-    ],
-)
-def test_the_commands_of_a_dry_run_make_the_row(
-    sets: Path, by_hand: Path, name: str, row: str, wanted: list[str], capfd: Any
-) -> None:
-    """Given by hand they leave nothing to do."""
-    assert reproduce(sets, by_hand, name, "--only", row, "--dry-run") == 0
-    lines = script(capfd.readouterr().out)
-    assert [words[1] for words in lines] == wanted
-    for words in lines:
-        assert run(words[1:]) == 0
-    capfd.readouterr()
-    assert reproduce(sets, by_hand, name, "--only", row) == 0
-    assert commands(capfd.readouterr().err) == []
-    assert rows(table(by_hand, name))[row]["runs"][0]["state"] == "done"
+BY_HAND = {
+    ("table5", "sl"): ["train", "eval"],
+    ("table3", "sl-from-rotation2"): ["pretrain", "train", "eval"],
+    ("table6", "hmtl-puzzle2-subjects2"): ["train", "eval"],
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """Rows of tables that were made by the commands that a dry run printed."""
+
+    out: Path
+    printed: dict[tuple[str, str], list[str]]
+    """What is done by each of the commands."""
+    left: dict[tuple[str, str], list[str]]
+    """The commands that were run for the table afterwards."""
+
+
+def heard(words: Callable[[], int]) -> tuple[str, str]:
+    """Return what something that must succeed says on stdout and on stderr."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        assert words() == 0
+    return out.getvalue(), err.getvalue()
 
 
 @pytest.fixture(scope="module")
-def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("by_hand")
+def made(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    out = tmp_path_factory.mktemp("by_hand")
+    found = Made(out=out, printed={}, left={})
+    for name, row in BY_HAND:
+        asked = (name, "--only", row)
+        shown, _ = heard(lambda asked=asked: reproduce(sets, out, *asked, "--dry-run"))
+        lines = script(shown)
+        for words in lines:
+            assert run(words[1:]) == 0
+        _, told = heard(lambda asked=asked: reproduce(sets, out, *asked))
+        found.printed[name, row] = [words[1] for words in lines]
+        found.left[name, row] = commands(told)
+    return found
+
+
+@pytest.mark.parametrize(("name", "row"), BY_HAND)
+def test_the_commands_of_a_dry_run_make_the_row(made: Made, name: str, row: str) -> None:
+    assert made.printed[name, row] == BY_HAND[name, row]
+    assert made.left[name, row] == []
+    assert rows(table(made.out, name))[row]["runs"][0]["state"] == "done"
 
 
 def test_what_is_made_by_hand_has_the_same_bits(
-    sets: Path, by_hand: Path, table5: Path, capfd: pytest.CaptureFixture[str]
+    sets: Path, made: Made, table5: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    folders = [out / "table5" / "sl" / "seed0" for out in (by_hand, table5)]
+    folders = [out / "table5" / "sl" / "seed0" for out in (made.out, table5)]
     assert same(weights(folders[0]), weights(folders[1]))
     assert reproduce(sets, table5, "table5", "--only", "sl") == 0
-    tables = [rows(table(out, "table5"))["sl"]["comparisons"] for out in (by_hand, table5)]
+    tables = [rows(table(out, "table5"))["sl"]["comparisons"] for out in (made.out, table5)]
     assert tables[0] == tables[1]
     assert commands(capfd.readouterr().err) == []
 
 
-def test_rows_have_the_people_and_the_pretraining_that_they_say(by_hand: Path) -> None:
-    (start,) = starts(by_hand / "table6" / "hmtl-puzzle2-subjects2" / "seed0")
+def test_rows_have_the_people_and_the_pretraining_that_they_say(made: Made) -> None:
+    (start,) = starts(made.out / "table6" / "hmtl-puzzle2-subjects2" / "seed0")
     assert (start["data"]["split"], start["data"]["subjects"]) == ("fit", 2)
-    (compared,) = rows(table(by_hand, "table6"))["hmtl-puzzle2-subjects2"]["comparisons"]
+    (compared,) = rows(table(made.out, "table6"))["hmtl-puzzle2-subjects2"]["comparisons"]
     assert (compared["protocol"], compared["split"], compared["n"]) == ("paper-full", "val", 9)
     assert set(compared["ours"]) == set(compared["paper"]) == {"yaw", "pitch", "mean"}
 
-    found = table(by_hand, "table3")
+    found = table(made.out, "table3")
     (pretraining,) = found["pretraining"]
     assert (pretraining["run"], pretraining["state"]) == ("pretrain/rotation2/seed0", "done")
-    assert starts(by_hand / "pretrain" / "rotation2" / "seed0")[0]["data"]["split"] == "train"
+    assert starts(made.out / "pretrain" / "rotation2" / "seed0")[0]["data"]["split"] == "train"
     (compared,) = rows(found)["sl-from-rotation2"]["comparisons"]
     assert (compared["dataset"], compared["boxes"], compared["n"]) == ("hpdb", "rgb.cal", 12)
 
 
 def test_a_pretraining_is_done_once_for_all_tables(
-    sets: Path, by_hand: Path, capfd: pytest.CaptureFixture[str]
+    sets: Path, made: Made, capfd: pytest.CaptureFixture[str]
 ) -> None:
     only = ["--only", "sl-aug1-from-rotation2", "--dry-run"]
-    assert reproduce(sets, by_hand, "table2", *only) == 0
+    assert reproduce(sets, made.out, "table2", *only) == 0
     shown = capfd.readouterr().out
     assert "# pretrain/rotation2/seed0: done" in shown
     assert [words[1] for words in script(shown)] == ["train", "eval"]
 
 
 def test_a_pretraining_that_is_gone_is_not_missed_by_what_is_finished(
-    sets: Path, by_hand: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    sets: Path, made: Made, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     kept = tmp_path / "pretrain"
-    (by_hand / "pretrain").rename(kept)
+    (made.out / "pretrain").rename(kept)
     try:
-        assert reproduce(sets, by_hand, "table3", "--only", "sl-from-rotation2") == 0
+        assert reproduce(sets, made.out, "table3", "--only", "sl-from-rotation2") == 0
         assert commands(capfd.readouterr().err) == []
-        assert table(by_hand, "table3")["pretraining"][0]["state"] == "not needed"
-        assert reproduce(sets, by_hand, "table3", "--only", "sl-from-rotation2", "--dry-run") == 0
+        assert table(made.out, "table3")["pretraining"][0]["state"] == "not needed"
+        assert reproduce(sets, made.out, "table3", "--only", "sl-from-rotation2", "--dry-run") == 0
         assert script(capfd.readouterr().out) == []
     finally:
-        kept.rename(by_hand / "pretrain")
+        kept.rename(made.out / "pretrain")
 
 
 def test_a_table_that_is_stopped_and_killed_goes_on_where_it_was(

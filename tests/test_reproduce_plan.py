@@ -203,6 +203,22 @@ def test_two_folders_of_one_layout_are_named(
     assert run(["reproduce", "table3", *map(str, asked), "--only", "sl", "--dry-run"]) == 0
 
 
+def test_a_data_set_itself_is_found_by_any_path_to_it(
+    sets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sets / "AFLW")
+    assert list(find_places(Path("../gaze"), ["eth-xgaze"])) == ["eth-xgaze"]
+
+
+def test_a_crop_rule_that_no_row_has_is_refused(
+    sets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--data", sets, "--out", "out", "--scale", "smoke", "--dry-run"]
+    error = refused(capsys, 2, "table5", *asked, "--set", "data.crop=hopnet")
+    assert "'data.crop' must be one of ['hopenet'" in error
+    refused(capsys, 2, "table1", *asked, "--set", "data.crop=landmarks")
+
+
 def test_a_file_says_where_the_data_sets_are(sets: Path, tmp_path: Path) -> None:
     (tmp_path / "near").symlink_to(sets / "AFLW")
     path = tmp_path / "data.toml"
@@ -284,7 +300,8 @@ def test_a_crop_rule_stays_with_the_layouts_that_have_it(sets: Path) -> None:
     assert row.config.data.crop == "visible"
     assert not any("data.crop" in word for word in pretraining.training)
     assert "--set=data.crop=visible" in row.training
-    assert row.judged_by == {"dataset": "hpdb", "split": None, "crop": "box"}
+    wanted = {"dataset": "hpdb", "split": None, "crop": "box", "boxes": "rgb.cal"}
+    assert row.judged_by == wanted
 
 
 def test_a_dry_run_is_a_script_and_writes_nothing(
@@ -299,8 +316,8 @@ def test_a_dry_run_is_a_script_and_writes_nothing(
     commands = [shlex.split(line)[1:] for line in shown if line and not line.startswith("#")]
     assert [words[0] for words in commands] == ["train", "eval", "pretrain", "train", "eval"]
     assert commands[1][1] == f"{out}/table3/sl/seed0"
-    assert "# pretrain/rotation2/seed0: to do, 27 samples" in shown
-    assert shown[-1].startswith("# to train on: 75 images; ")
+    assert "# pretrain/rotation2/seed0: to do, 18 samples" in shown
+    assert shown[-1].startswith("# to train on: 66 images; ")
 
 
 def test_presets_that_are_not_the_papers_have_no_sources(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from hmtl.assemble import WEIGHTS
 from hmtl.checkpoint import weights_step
 from hmtl.engine import CONFIG
-from hmtl.errors import ConfigError
+from hmtl.errors import ConfigError, RunError
 from hmtl.evaluate import RESULTS
 from hmtl.preset import read_config
 from hmtl.reproduce.plan import Plan, Run
@@ -75,11 +75,22 @@ def _changes(run: Run) -> Changes:
     path = run.folder / CONFIG
     if not path.exists():
         return {}
-    changes = read_config(path).differences(run.config)
+    changes = {**read_config(path).differences(run.config), **_other_data(run)}
     if run.starts_from is not None:
         # A finished table may be moved; where it is not finished, `hmtl train` tells.
         changes.pop("model.init", None)
     return changes
+
+
+def _other_data(run: Run) -> Changes:
+    """Return by how many samples what a run was trained on differs from what is there now."""
+    path = run.folder / LOG
+    log = read_log(path) if path.exists() else []
+    starts = [entry["data"] for entry in log if entry["event"] == "start"]
+    if not starts or not run.samples:
+        return {}
+    seen = starts[-1]["samples"] + starts[-1]["out_of_range"]
+    return {} if seen == run.samples else {"samples": (seen, run.samples)}
 
 
 def _is_trained(run: Run, log: Sequence[Entry]) -> bool:
@@ -98,12 +109,17 @@ def _is_trained(run: Run, log: Sequence[Entry]) -> bool:
 
 def _results(run: Run) -> dict[str, Entry]:
     path = run.folder / RESULTS
-    # What was evaluated before the training went on is of other weights.
-    if not path.exists() or path.stat().st_mtime_ns < (run.folder / WEIGHTS).stat().st_mtime_ns:
+    if not path.exists():
         return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    # What was evaluated before the training went on is of other weights.
+    wanted = {**run.judged_by, "step": weights_step(run.folder / WEIGHTS)}
     return {
         entry["protocol"]: entry
-        for entry in json.loads(path.read_text(encoding="utf-8"))
-        if all(entry.get(key) == value for key, value in run.judged_by.items())
+        for entry in entries
+        if all(entry.get(key) == value for key, value in wanted.items())
         and not any(part in entry for part in _PARTS)
     }

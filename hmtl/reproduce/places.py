@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hmtl.data.layouts.registry import LAYOUTS, find_layout
+from hmtl.data.layouts.registry import LAYOUTS, absolute, find_layout
 from hmtl.errors import ConfigError, DataError
 from hmtl.tables import read_toml
 
@@ -37,7 +37,7 @@ def _look_below(folder: Path) -> dict[Path, str]:
     except OSError as error:
         raise DataError(f"cannot read {folder}: {error.strerror}") from error
     itself = _layout_of(folder)
-    if itself is not None and itself[1] == folder.absolute():
+    if itself is not None and itself[1] == absolute(folder):
         # Its own folders would be taken for data sets.
         return {folder: itself[0]}
     layouts = {path: _layout_of(path) for path in below}

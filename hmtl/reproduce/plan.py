@@ -11,6 +11,7 @@ import numpy as np
 from hmtl.config import Config
 from hmtl.data import Dataset, open_dataset
 from hmtl.data.layouts.registry import LAYOUTS, absolute, find_layout
+from hmtl.data.people import people_to_hold_out, split_off
 from hmtl.errors import ConfigError, DataError
 from hmtl.preset import Preset, Source, load_preset, parse_settings
 from hmtl.reproduce.places import find_places
@@ -63,7 +64,7 @@ class Run:
     judged_by: Mapping[str, str | None]
     """What its entries of results.json have beside the protocol."""
     samples: int = 0
-    """Trained on in an epoch; 0 where that is not known."""
+    """What it learns from, those beyond its bins counted; 0 where that is not known."""
 
     @property
     def commands(self) -> list[Sequence[str]]:
@@ -115,6 +116,7 @@ def make_plan(asked: Asked) -> Plan:
     for key in parse_settings(asked.settings):
         if key in _NOT_TO_SET:
             raise ConfigError(f"--set {key} is not for a table: {_NOT_TO_SET[key]}")
+    _check_crop(asked.settings, chosen)
     places = find_places(asked.data, _needed_layouts(chosen))
     maker = _Maker(asked, places)
     return Plan(
@@ -129,6 +131,15 @@ def make_plan(asked: Asked) -> Plan:
             for preset in rows
         ],
     )
+
+
+def _check_crop(settings: Sequence[str], presets: Sequence[Preset]) -> None:
+    """Raise ConfigError for a crop rule that no row's data set has."""
+    crop = parse_settings(settings).get("data.crop", "")
+    layouts = dict.fromkeys(_source(preset.trains_on).layout for preset in presets)
+    known = [rule for layout in layouts for rule in LAYOUTS[layout].crops]
+    if crop and crop not in known:
+        raise ConfigError(f"config key 'data.crop' must be one of {known}, got {crop!r}")
 
 
 def _needed_layouts(presets: Sequence[Preset]) -> list[str]:
@@ -206,20 +217,25 @@ class _Maker:
         """Return how many people to train on, 0 for all, and how many samples these have."""
         data = self._open(place, source.split, config.data.crop)
         wanted = most_subjects(preset, self._asked.scale)
-        counts = [int(count) for count in np.bincount(data.subject) if count]
-        if source.subjects > len(counts):
+        people = np.unique(data.subject)
+        if source.subjects > len(people):
             raise DataError(
                 f"{preset.name} needs {source.subjects} people of split {source.split!r},"
-                f" {place} has {len(counts)}"
+                f" {place} has {len(people)}"
             )
-        subjects = wanted if wanted < len(counts) or source.subjects else 0
-        samples = sum(counts[: subjects or None])
-        if samples < config.train.batch_size:
+        subjects = wanted if wanted < len(people) or source.subjects else 0
+        data = data.subset(np.isin(data.subject, people[: subjects or None]))
+        if preset.config.train.objective != "pose" and config.probe.samples:
+            try:
+                data, _ = split_off(data, people_to_hold_out(data))
+            except ValueError as error:
+                raise DataError(str(error)) from error
+        if len(data) < config.train.batch_size:
             raise ConfigError(
-                f"{preset.name} has {samples} samples in {place}, fewer than a batch of"
+                f"{preset.name} has {len(data)} samples in {place}, fewer than a batch of"
                 f" {config.train.batch_size}: --set train.batch_size makes it smaller"
             )
-        return subjects, samples
+        return subjects, len(data)
 
     def _validation(self, preset: Preset) -> list[str]:
         """Return the words that have the test set evaluated after every epoch, for the curves.
@@ -241,7 +257,12 @@ class _Maker:
         # As `hmtl eval` has it: a rule such as "landmarks" may fit what is trained on only.
         crop = rule if rule in find_layout(place)[0].crops else ""
         data = self._open(place, source.split, crop)
-        return {"dataset": data.root.name, "split": data.split, "crop": data.crop}
+        return {
+            "dataset": data.root.name,
+            "split": data.split,
+            "crop": data.crop,
+            "boxes": data.boxes or None,
+        }
 
     def _judging(self, preset: Preset, folder: Path) -> list[str]:
         if preset.judged_on is None:

@@ -16,7 +16,6 @@ from typing import IO
 from hmtl.launch import STOPPED
 
 _LOOK_S = 0.05
-_STDERR = 2
 _ERROR = "error: "
 
 

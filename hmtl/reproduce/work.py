@@ -1,5 +1,6 @@
 """Carrying a plan out: what is not done yet is done, and the table is written after every row."""
 
+import fcntl
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +12,9 @@ import torchvision
 from hmtl.assemble import initialise
 from hmtl.durable import write_text
 from hmtl.engine import StopSignal
-from hmtl.errors import RunError
+from hmtl.errors import ConfigError, RunError
 from hmtl.evaluate import RESULTS
-from hmtl.launch import FAILED, STOPPED
+from hmtl.launch import FAILED, MISUSED, STOPPED
 from hmtl.reproduce.document import command_line, make_document
 from hmtl.reproduce.outcome import look_at
 from hmtl.reproduce.page import render_page
@@ -21,8 +22,6 @@ from hmtl.reproduce.plan import Plan, Run
 from hmtl.reproduce.process import run_command
 from hmtl.runlog import locked
 
-# A training that lost its parent may have a large checkpoint to write before it ends.
-_PATIENCE_S = 120.0
 _LOOK_S = 0.2
 
 
@@ -46,7 +45,10 @@ class Work:
         """What went wrong with run folders."""
 
     def carry_out(self) -> int:
-        """Do what is not done, and return 0, 1 where a run failed, or 75 after a signal."""
+        """Do what is not done, and return 0, 1 where a run failed, or 75 after a signal.
+
+        Raises ConfigError where a command finds the settings wrong.
+        """
         with StopSignal() as stop:
             for run in self._plan.runs():
                 self._complete(run, stop)
@@ -64,11 +66,15 @@ class Work:
         """Write the table as JSON and as a page."""
         found = self.found()
         place, table = self._plan.asked.out, self._plan.asked.table
-        write_text(place / f"{table}.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-        page = render_page(self._plan, found)
+        text = json.dumps(found, indent=1, allow_nan=False) + "\n"
         # Names that are not UTF-8 hold surrogates.
-        page = page.encode("utf-8", "backslashreplace").decode()
-        write_text(place / f"{table}.html", page)
+        page = render_page(self._plan, found).encode("utf-8", "backslashreplace").decode()
+        place.mkdir(parents=True, exist_ok=True)
+        # Another process may be at other rows of the same table.
+        with (place / f".{table}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            write_text(place / f"{table}.json", text)
+            write_text(place / f"{table}.html", page)
 
     def _is_stopped(self, stop: StopSignal) -> bool:
         """Return whether to stop: because this process was told to, or what it had started."""
@@ -105,15 +111,17 @@ class Work:
         ended = run_command(words, stop=stop, tell=self._say, stdout=self._stdout)
         if ended.code == STOPPED:
             self._stopped_by = stop() or "a signal"
+        elif ended.code == MISUSED:
+            # The other rows have the same settings.
+            raise ConfigError(ended.error)
         elif ended.code and not self._is_stopped(stop):
             self.failures[run.folder] = ended.error
         return ended.code == 0
 
     def _wait_for(self, run: Run, stop: StopSignal) -> None:
-        """Wait until nobody else trains in a run's folder, or time is up."""
-        deadline = time.monotonic() + _PATIENCE_S
+        """Wait until nobody else trains in a run's folder: another table's pre-training may."""
         told = False
-        while run.folder.exists() and not stop() and time.monotonic() < deadline:
+        while run.folder.exists() and not stop():
             try:
                 with locked(run.folder):
                     return
