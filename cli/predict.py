@@ -1,9 +1,12 @@
 """`hmtl predict`: the poses of faces on pictures and videos."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from hmtl.predict.shots import Seen, Source
 
 FAILED = 1
+TERMINATED = 128 + signal.SIGTERM
 
 
 @click.command(
@@ -76,8 +80,8 @@ def predict(
     --box, --boxes or --detector the whole picture is the face.
 
     On a terminal there is a line for each face; elsewhere they are CSV. What cannot be read is
-    named on stderr, and the exit code is then 1. Ctrl-C ends a long video; --out keeps what is
-    known by then.
+    named on stderr, and the exit code is then 1. Ctrl-C ends a long video, as SIGTERM does; --out
+    keeps what is known by then.
     """
     from hmtl.predict.boxes import whole
     from hmtl.predict.inputs import find_inputs
@@ -109,6 +113,7 @@ def predict(
     tally = Tally(tell=lambda text: click.echo(printable(text), err=True), by=boxes or detector)
     has_frames = any(isinstance(source, Video) for source in sources)
     with ExitStack() as stack:
+        stack.enter_context(_ended_by_sigterm())
         keepers = _keepers(stack, out, draw, convention, has_frames=has_frames)
         seen = predict_sources(network, config, sources, locate, tally, every=every)
         faces = _hand_out(stack, seen, keepers)
@@ -177,6 +182,26 @@ def _locate(
 
         return yunet(detector, MARGIN if margin is None else margin)
     return whole
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM unwind the command as Ctrl-C does, so that its files are completed."""
+    # Only the main thread may change how a process answers signals.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        # One more must not end the completing.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 Keep = Callable[["Seen"], None]
@@ -252,7 +277,7 @@ def _hand_out(stack: ExitStack, all_seen: Iterator["Seen"], keepers: Sequence[Ke
             if show is not None:
                 what = "pictures" if seen.shot.frame is None else seen.shot.source.name
                 show(what, seen.done, seen.total)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         click.echo(f"stopped after {faces:,} faces", err=True)
         raise
     return faces

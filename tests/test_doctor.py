@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Generator
@@ -163,6 +164,45 @@ def test_a_cache_folder_that_cannot_be_made_is_broken(
     found = by_name(list(packages.files()))["index cache"]
     assert found.state == "broken"
     assert str(tmp_path / "file") in found.text
+
+
+def test_a_home_that_may_not_be_looked_into_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0)
+    for name, place in (("XDG_CACHE_HOME", "cache"), ("TORCH_HOME", "torch")):
+        monkeypatch.setenv(name, str(home / place))
+    user = os.geteuid()
+    # The administrator may look into everything.
+    other = user or 65534
+    os.setresuid(other, other, user)
+    try:
+        found = by_name(list(packages.files()))
+    finally:
+        os.setresuid(user, user, user)
+    assert found["index cache"].state == "broken"
+    assert found["ImageNet resnet50"].state == "missing"
+
+
+def test_an_examiner_that_fails_is_broken_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:  # noqa: ARG001
+        raise LookupError("not on\nthis machine")
+
+    for name in ("os.sysconf", "torch.cuda.device_count", "importlib.metadata.requires"):
+        monkeypatch.setattr(name, fail)
+    monkeypatch.setattr("tempfile.TemporaryDirectory", fail)
+    monkeypatch.setattr("torch.hub.get_dir", fail)
+    assert run(["doctor", "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)
+    broken = [finding for finding in findings if finding["state"] == "broken"]
+    parts = [finding["part"] for finding in broken]
+    assert parts == ["machine", "core", "GPU", "engines", "extras", "files"]
+    assert {finding["text"] for finding in broken} == {"ended by LookupError: not on this machine"}
+    # What was found before is told as well.
+    assert {"versions", "kernels", "index cache"} <= {finding["name"] for finding in findings}
 
 
 def test_weights_that_are_there_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -412,6 +412,58 @@ def test_a_file_with_other_poses_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("given", ["last", "best", "other"])
+@pytest.mark.parametrize("name", ["weights", "best", "other"])
+def test_weights_of_the_run_and_those_that_are_read_are_never_overwritten(
+    runs: Mapping[str, Path],
+    tmp_path: Path,
+    given: str,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, other = tmp_path / "run", tmp_path / "other.safetensors"
+    folder.mkdir()
+    places = {folder / "weights.safetensors", folder / "best.safetensors", other}
+    for place in places:
+        shutil.copy(runs["sixd"] / "weights.safetensors", place)
+    before = (folder / "weights.safetensors").read_bytes()
+    (tmp_path / "link").symlink_to(folder)
+    (folder / "other.safetensors").symlink_to(other)
+    out = tmp_path / "link" / f"{name}.safetensors"
+    options = ["--weights", other if given == "other" else given]
+    if name == "other" and given != "other":
+        assert call(folder, out, *options) == 0
+        assert other.read_bytes() == before
+        return
+    assert "OUT must not be weights of the run" in refused(capsys, 2, folder, out, *options)
+    assert {place.read_bytes() for place in places} == {before}
+    assert out.samefile(other if name == "other" else folder / out.name)
+
+
+@pytest.mark.parametrize(
+    ("format", "function"),
+    [("pt2", "export.save"), ("onnx", "onnx.export"), ("onnx", "export.export")],
+)
+def test_whatever_an_exporter_raises_is_one_line(
+    runs: Mapping[str, Path],
+    tmp_path: Path,
+    format: str,
+    function: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:  # noqa: ARG001
+        raise ModuleNotFoundError("No module named 'onnxscript.torch_2_11'\nIt is newer.")
+
+    monkeypatch.setattr(f"torch.{function}", fail)
+    error = refused(capsys, 1, runs["sixd"], tmp_path / f"pose.{format}")
+    assert error == (
+        f"error: torch {torch.__version__} cannot write {format}: ModuleNotFoundError:"
+        " No module named 'onnxscript.torch_2_11'\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_colours_of_the_images_that_files_are_tried_on_differ() -> None:
     images = writing.random_images(5, 32)
     assert images.shape == (5, 3, 32, 32)
@@ -461,7 +513,7 @@ from hmtl.cli.main import run
 run_folder, out = sys.argv[1:]
 # Opsets that torch does not know make it, and others, say most.
 assert run(["export", run_folder, out, "--opset", "26"]) == 0
-assert run(["export", run_folder, out, "--opset", "99"]) == 1
+assert run(["export", run_folder, out, "--opset", "99"]) == 2
 """
 
 

@@ -1,5 +1,6 @@
 """`hmtl predict --draw`: axes lie where the pose's matrix has them, and inputs stay untouched."""
 
+import resource
 from pathlib import Path
 
 import cv2
@@ -25,7 +26,7 @@ from hmtl.errors import DataError
 from hmtl.plots import AXIS_COLORS
 from hmtl.predict.drawing import BOX_COLOR, angles_text, axis_tips, draw_faces
 from hmtl.predict.drawings import Drawings
-from hmtl.predict.shots import Picture, Seen, Shot
+from hmtl.predict.shots import Picture, Seen, Shot, Video
 from hmtl.synth import draw_identity, render_head
 
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -200,6 +201,37 @@ def test_a_drawing_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     seen = Seen(shot=shot, boxes=box, poses=angles, total=1, done=1)
     with pytest.raises(DataError, match=r"cannot write .*file/a.png: Not a directory|File exists"):
         Drawings(tmp_path, "euler").add(seen)
+
+
+def frame_of_noise(number: int) -> Seen:
+    pixels = np.random.default_rng(number).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    video = Video(name="clip.avi", path=Path("clip.avi").absolute())
+    shot = Shot(source=video, frame=number, size=(96, 128), pixels=lambda: pixels)
+    box, angles = np.array([[0, 0, 90, 90]], np.float32), np.zeros((1, 3), np.float32)
+    return Seen(shot=shot, boxes=box, poses=angles, total=20, done=number + 1)
+
+
+def test_a_video_that_a_full_disk_has_cut_off_is_told(tmp_path: Path) -> None:
+    drawings = Drawings(tmp_path, "euler")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Python ignores the signal: writing beyond it fails, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
+    try:
+        for number in range(20):
+            drawings.add(frame_of_noise(number))
+        with pytest.raises(DataError, match=r"cannot write the video .*clip.mp4: .* of 20 frames"):
+            drawings.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    drawings.close()
+
+
+def test_a_video_that_is_gone_in_the_end_is_told(tmp_path: Path) -> None:
+    drawings = Drawings(tmp_path, "euler")
+    drawings.add(frame_of_noise(0))
+    (tmp_path / "clip.mp4").unlink()
+    with pytest.raises(DataError, match=r"clip.mp4: it has 0 of 1 frames"):
+        drawings.close()
 
 
 def test_a_picture_in_its_folder_is_never_drawn_over(tmp_path: Path) -> None:

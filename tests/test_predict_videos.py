@@ -197,6 +197,19 @@ def test_without_opencv_its_extra_is_named_before_the_network(
         assert done.err.count("\n") == 1
 
 
+def test_an_opencv_that_cannot_be_imported_is_told_before_the_network(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "libGL.so.1: cannot open shared object file"
+    (tmp_path / "cv2.py").write_text(f"raise ImportError({reason!r} '\\nsee there')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cv2")
+    for given in ([clip], ["webcam"], [clip, "--detector", clip]):
+        done = predicted("no-such-run", *given)
+        assert done.code == 2
+        assert done.err == f"error: OpenCV is installed, but cannot be used: {reason}\n"
+
+
 @pytest.mark.skipif(Path("/dev/video0").exists(), reason="there is a camera")
 def test_a_camera_that_is_not_there_ends_the_job_before_the_network() -> None:
     for given, name in (("webcam", "webcam:0"), ("webcam:7", "webcam:7")):
@@ -235,9 +248,14 @@ def test_a_file_is_whole_wherever_a_job_is_ended(
         assert [int(row["frame"]) for row in rows] == list(range(ends_at))
 
 
-def test_ctrl_c_keeps_what_is_known(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "suffix"), [(signal.SIGINT, 130, "csv"), (signal.SIGTERM, 143, "json")]
+)
+def test_ctrl_c_and_sigterm_keep_what_is_known(
+    trained: Path, tmp_path: Path, number: int, code: int, suffix: str
+) -> None:
     path = write_video(tmp_path / "long.avi", scenes(10, HEIGHT, WIDTH) * 600)
-    out, drawn = tmp_path / "poses.csv", tmp_path / "drawn"
+    out, drawn = tmp_path / f"poses.{suffix}", tmp_path / "drawn"
     arguments = ["predict", trained, path, "--out", out, "--draw", drawn]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "hmtl", *map(str, arguments)],
@@ -250,12 +268,13 @@ def test_ctrl_c_keeps_what_is_known(trained: Path, tmp_path: Path) -> None:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     printed, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in error
     (stopped,) = [line for line in error.splitlines() if line.startswith("stopped after")]
-    rows = rows_of(out.read_text())
+    text = out.read_text()
+    rows = json.loads(text) if suffix == "json" else rows_of(text)
     assert 10 < len(rows) < 6000
     assert [int(row["frame"]) for row in rows] == list(range(len(rows)))
     assert np.isfinite(numbers(rows, ANGLES)).all()

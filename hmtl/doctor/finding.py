@@ -5,6 +5,9 @@ from typing import Literal
 
 State = Literal["ok", "missing", "broken"]
 
+REPORT = "please report this, with the lines above"
+"""The remedy for what should not be."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:

@@ -15,7 +15,7 @@ from PIL import Image
 from hmtl import _core
 from hmtl.data import Dataset, Loader, kernels, open_dataset
 from hmtl.data.engines import EngineName, check_engine
-from hmtl.doctor.finding import Finding
+from hmtl.doctor.finding import REPORT, Finding
 from hmtl.errors import ConfigError
 
 CORE, ENGINES = "core", "engines"
@@ -29,7 +29,6 @@ _SIZE = 61
 EXPECTED = "0307311734041bc8a6392ad2c729771b5d11d5a98216b435ca0a23fbb711abf1"
 # All engines share what follows the decoder, and only that of DALI on a GPU rounds otherwise.
 _NVJPEG_LEVELS = 0.5
-_REPORT = "please report this, with the lines above"
 
 Batch = npt.NDArray[np.uint8]
 
@@ -53,7 +52,7 @@ def core() -> Iterator[Finding]:
         text="bit for bit those of every other machine"
         if same
         else f"not those of other machines: SHA-256 {digest[:16]}, expected {EXPECTED[:16]}",
-        remedy="" if same else _REPORT,
+        remedy="" if same else REPORT,
     )
 
 
@@ -87,13 +86,13 @@ def _examine(data: Dataset, engine: EngineName, device: str, expected: Batch) ->
     # A driver or a library that does not fit can raise anything.
     except Exception as error:
         text = f"cannot make a batch: {type(error).__name__}: {' '.join(str(error).split())}"
-        return Finding(part=ENGINES, name=name, state="broken", text=text, remedy=_REPORT)
+        return Finding(part=ENGINES, name=name, state="broken", text=text, remedy=REPORT)
     difference = np.abs(batch.astype(np.int16) - expected)
     limit = _NVJPEG_LEVELS if (engine, device) == ("dali", "cuda") else 0.0
     mean, most = float(difference.mean()), int(difference.max())
     if mean > limit:
         text = f"other pixels than native: {mean:.2f} grey levels on average, {most} at most"
-        return Finding(part=ENGINES, name=name, state="broken", text=text, remedy=_REPORT)
+        return Finding(part=ENGINES, name=name, state="broken", text=text, remedy=REPORT)
     text = f"within {mean:.2f} grey levels of native" if most else "bit for bit as native"
     return Finding(part=ENGINES, name=name, state="ok", text=text)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hmtl import _core
 from hmtl.assemble import load_network
-from hmtl.errors import RunError
+from hmtl.errors import ConfigError, RunError
 from hmtl.export.target import Format, Target
 from hmtl.export.trained import Trained, facts
 from hmtl.models.multi_task import PoseNetwork
@@ -47,19 +47,32 @@ class FromBytes(PoseNetwork):
 
 
 def write(trained: Trained, target: Target, path: Path) -> None:
-    """Write what `target` asks for to `path`; RunError where torch or ONNX cannot."""
+    """Write what `target` asks for to `path`.
+
+    RunError where torch or ONNX cannot, ConfigError where the opset cannot be had.
+    """
     said = facts(trained, target.input)
     if target.format == "safetensors":
         write_tensors(path, trained.weights, said)
         return
     network = FromBytes(trained.network) if target.input == "uint8" else trained.network
-    with quiet():
-        program = _traced(network.eval(), target, trained.config.data.size)
-        if target.format == "pt2":
-            with path.open("wb") as file:
-                torch.export.save(program, file, extra_files={METADATA_FILE: json.dumps(said)})
-        else:
-            _write_onnx(program, target.opset, said, path)
+    try:
+        with quiet():
+            program = _traced(network.eval(), target, trained.config.data.size)
+            if target.format == "pt2":
+                with path.open("wb") as file:
+                    torch.export.save(program, file, extra_files={METADATA_FILE: json.dumps(said)})
+            else:
+                _write_onnx(program, target.opset, said, path)
+    except ConfigError:
+        raise
+    except Exception as error:
+        # Of torch or onnxscript it can be anything; one is that they do not fit each other.
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise RunError(
+            f"torch {torch.__version__} cannot write {target.format}:"
+            f" {type(error).__name__}: {reason}"
+        ) from error
 
 
 def read(format: Format, path: Path) -> Run:
@@ -117,7 +130,7 @@ def _write_onnx(
     model = exported.model
     if model.opset_imports[""] != opset:
         # It is kept at another one, and a line in a log is all that tells.
-        raise RunError(
+        raise ConfigError(
             f"--opset {opset} cannot be reached: the network stays at {model.opset_imports['']}"
         )
     graph = model.graph

@@ -29,6 +29,9 @@ class Trained:
     """A plain network as its run has left it, on the CPU, ready to evaluate."""
 
     network: PoseNetwork
+    run: Path
+    path: Path
+    """The file with the weights, which need not be in the run's folder."""
     config: Config
     step: int
     data: Mapping[str, str]
@@ -53,6 +56,8 @@ def load_trained(run: Path, weights: str) -> Trained:
     network = plain_network(saved, torch.device("cpu"))
     return Trained(
         network=network.requires_grad_(False).to(memory_format=torch.contiguous_format),
+        run=run,
+        path=saved.path,
         config=saved.config,
         step=saved.step,
         data=_data(saved.path, saved.config),

@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hmtl.assemble import BEST_WEIGHTS, WEIGHTS
 from hmtl.data import normalize
 from hmtl.durable import atomic_path
-from hmtl.errors import RunError
+from hmtl.errors import ConfigError, RunError
 from hmtl.export.formats import Run, read, write
 from hmtl.export.target import Target, require_packages
 from hmtl.export.trained import Trained
@@ -35,9 +36,11 @@ def export(trained: Trained, target: Target) -> Exported:
     """Write a network, read the file back and compare; only then does it take its place.
 
     RunError where the file gives other poses, by more than `MOST_DEG`: then nothing is left of it,
-    and what was at `target.path` before is there as it was.
+    and what was at `target.path` before is there as it was. ConfigError where that is the weights
+    that were read, or others of the run.
     """
     require_packages(target.format)
+    _check_is_no_weights_of(trained, target.path)
     with atomic_path(target.path) as temporary:
         write(trained, target, temporary)
         difference = _difference(trained, target, read(target.format, temporary))
@@ -48,6 +51,12 @@ def export(trained: Trained, target: Target) -> Exported:
             )
         size = temporary.stat().st_size
     return Exported(path=target.path, size_bytes=size, difference_deg=difference)
+
+
+def _check_is_no_weights_of(trained: Trained, path: Path) -> None:
+    of_run = (trained.run / name for name in (WEIGHTS, BEST_WEIGHTS))
+    if path.resolve() in {weights.resolve() for weights in (trained.path, *of_run)}:
+        raise ConfigError(f"OUT must not be weights of the run, or those that are read, got {path}")
 
 
 @torch.no_grad()

@@ -1,1 +1,0 @@
-"""Poses of faces on pictures and videos, from a trained run."""

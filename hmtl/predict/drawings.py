@@ -47,6 +47,7 @@ class Drawings:
         self._video: Video | None = None
         self._writer: Any = None
         self._size = (0, 0)
+        self._written = 0
         self._open = contextlib.ExitStack()
 
     def add(self, seen: Seen) -> None:
@@ -68,9 +69,9 @@ class Drawings:
             raise DataError(f"cannot write {target}: {error.strerror or error}") from error
 
     def close(self) -> None:
-        """Finish the video at hand, if there is one."""
+        """Finish the video at hand, if there is one; DataError where not all of it is on disk."""
+        self._video = None
         self._open.close()
-        self._video = self._writer = None
 
     def _begin(self, video: Video, size: tuple[int, int], fps: float) -> None:
         cv2 = load_opencv()
@@ -78,16 +79,31 @@ class Drawings:
         target.parent.mkdir(parents=True, exist_ok=True)
         name = self._open.enter_context(plain_path(target))
         writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*_VIDEO_CODEC), fps, size)
-        self._open.callback(writer.release)
         if not writer.isOpened():
             raise DataError(f"cannot write the video {target}")
-        self._video, self._writer, self._size = video, writer, size
+        self._video, self._writer, self._size, self._written = video, writer, size, 0
+        self._open.callback(self._finish, name, target)
+
+    def _finish(self, name: str, target: Path) -> None:
+        """Complete a video, and look whether it has its frames: OpenCV tells of no full disk."""
+        cv2 = load_opencv()
+        self._writer.release()
+        capture = cv2.VideoCapture(name)
+        found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+        capture.release()
+        # What ends the job may come between a frame and its count: then the file has one more.
+        if found < self._written:
+            raise DataError(
+                f"cannot write the video {target}: it has {found:,} of {self._written:,} frames,"
+                " as on a full disk"
+            )
 
     def _append(self, image: Image.Image) -> None:
         cv2 = load_opencv()
         # A video has frames of one size, and OpenCV drops others without a word.
         fitting = image if image.size == self._size else image.resize(self._size)
         self._writer.write(cv2.cvtColor(np.asarray(fitting), cv2.COLOR_RGB2BGR))
+        self._written += 1
 
     def _target(self, below: str) -> Path:
         """Return the path of a drawing that no other has."""

@@ -13,17 +13,26 @@ from hmtl.errors import ConfigError
 
 
 def require_opencv(what: str) -> None:
-    """Raise ConfigError, which says what it is for, unless OpenCV is installed."""
+    """Raise ConfigError, which says what it is for, unless OpenCV is installed and can be used."""
     if not importlib.util.find_spec("cv2"):
         raise ConfigError(f"{what} needs OpenCV: pip install 'hmtl[video]'")
+    load_opencv()
 
 
 def load_opencv() -> Any:
-    """Import OpenCV, for who uses it: it takes a tenth of a second."""
+    """Import OpenCV, for who uses it: it takes a tenth of a second.
+
+    ConfigError where it is installed and cannot be imported.
+    """
     # It and its FFmpeg would print a line on stderr for each damaged block, beside our own.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    return importlib.import_module("cv2")
+    try:
+        return importlib.import_module("cv2")
+    except ImportError as error:
+        # It lacks a library of the system, or was built for another NumPy.
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ConfigError(f"OpenCV is installed, but cannot be used: {reason}") from error
 
 
 @contextlib.contextmanager
