@@ -89,7 +89,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
     logging.getLogger("hmtl").addHandler(EchoHandler())
-    sys.exit(run())
+    code = run()
+    if _is_joined():
+        # After an error the group of ranks stands, and its threads may abort who takes itself down.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _is_joined() -> bool:
+    """Return whether this process is still a member of a group of ranks."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
 def _is_told_by_another_rank() -> bool:
