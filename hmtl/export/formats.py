@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hmtl import _core
-from hmtl.assemble import load_network
+from hmtl import _core, checkpoint
+from hmtl.assemble import plain_network
 from hmtl.errors import ConfigError, RunError
 from hmtl.export.target import Format, Target
 from hmtl.export.trained import Trained, facts
@@ -78,7 +78,7 @@ def write(trained: Trained, target: Target, path: Path) -> None:
 def read(format: Format, path: Path) -> Run:
     """Return what runs the network in a file, as other programs would."""
     if format == "safetensors":
-        network, _ = load_network(path.parent, torch.device("cpu"), str(path))
+        network = plain_network(checkpoint.load_weights(path), torch.device("cpu"))
         return network.to(memory_format=torch.contiguous_format)
     with quiet():
         return _read_onnx(path) if format == "onnx" else _read_pt2(path)

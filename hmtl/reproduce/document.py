@@ -9,7 +9,7 @@ from typing import Any
 
 from hmtl import __version__
 from hmtl.preset import parse_settings
-from hmtl.reproduce.outcome import Outcome, look_at
+from hmtl.reproduce.outcome import Outcome, look_at, samples_seen
 from hmtl.reproduce.plan import Plan, Row, Run
 from hmtl.reproduce.tables import reported, row_name
 from hmtl.runlog import Entry
@@ -116,17 +116,11 @@ def _run_entry(run: Run, left: Outcome, plan: Plan, failures: Mapping[Path, str]
         "state": "failed" if run.folder in failures else _state(left),
         "error": failures.get(run.folder, ""),
         "config": run.config.digest(),
-        "samples": _samples(run, left),
+        "samples": samples_seen(left.start) or run.samples,
         **{key: left.start[key] for key in _MADE_WITH if key in left.start},
         "results": list(left.results.values()),
         "commands": [command_line(words) for words in run.commands],
     }
-
-
-def _samples(run: Run, left: Outcome) -> int:
-    """Return how many samples a run has learnt from, or is to."""
-    data = left.start.get("data")
-    return data["samples"] + data["out_of_range"] if data else run.samples
 
 
 def _state(left: Outcome) -> str:

@@ -40,14 +40,15 @@ class Outcome:
     @property
     def start(self) -> Entry:
         """The last start line; empty where there is none."""
-        return next((entry for entry in reversed(self.log) if entry["event"] == "start"), {})
+        return _last_start(self.log)
 
 
 def look_at(run: Run) -> Outcome:
     """Return what there is of a run."""
-    changes = _changes(run)
-    path = run.folder / LOG
-    log = read_log(path) if path.exists() and not changes else []
+    log = _log(run)
+    changes = _changes(run, log)
+    if changes:
+        log = []
     is_trained = _is_trained(run, log)
     results = _results(run) if is_trained else {}
     wanted = reported(run.preset) if run.preset.judged_on else {}
@@ -63,7 +64,7 @@ def look_at(run: Run) -> Outcome:
 def refuse_changes(plan: Plan) -> None:
     """Raise ConfigError where a run of the plan was made with other settings."""
     for run in plan.in_order():
-        changes = _changes(run)
+        changes = _changes(run, _log(run))
         if changes:
             told = [f"{key} = {old!r}, not {new!r}" for key, (old, new) in changes.items()]
             more = [f"{len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
@@ -71,26 +72,38 @@ def refuse_changes(plan: Plan) -> None:
             raise ConfigError(f"{run.folder} was made with {named}: choose another --out")
 
 
-def _changes(run: Run) -> Changes:
+def samples_seen(start: Entry) -> int:
+    """Return how many samples a start line has, those left out counted; 0 where there is none."""
+    data = start.get("data")
+    return data["samples"] + data["out_of_range"] if data else 0
+
+
+def _log(run: Run) -> Sequence[Entry]:
+    path = run.folder / LOG
+    return read_log(path) if path.exists() else []
+
+
+def _last_start(log: Sequence[Entry]) -> Entry:
+    return next((entry for entry in reversed(log) if entry["event"] == "start"), {})
+
+
+def _changes(run: Run, log: Sequence[Entry]) -> Changes:
     path = run.folder / CONFIG
     if not path.exists():
         return {}
-    changes = {**read_config(path).differences(run.config), **_other_data(run)}
+    changes = {**read_config(path).differences(run.config), **_other_data(run, log)}
     if run.starts_from is not None:
         # A finished table may be moved; where it is not finished, `hmtl train` tells.
         changes.pop("model.init", None)
     return changes
 
 
-def _other_data(run: Run) -> Changes:
+def _other_data(run: Run, log: Sequence[Entry]) -> Changes:
     """Return by how many samples what a run was trained on differs from what is there now."""
-    path = run.folder / LOG
-    log = read_log(path) if path.exists() else []
-    starts = [entry["data"] for entry in log if entry["event"] == "start"]
-    if not starts or not run.samples:
+    seen = samples_seen(_last_start(log))
+    if not seen or not run.samples or seen == run.samples:
         return {}
-    seen = starts[-1]["samples"] + starts[-1]["out_of_range"]
-    return {} if seen == run.samples else {"samples": (seen, run.samples)}
+    return {"samples": (seen, run.samples)}
 
 
 def _is_trained(run: Run, log: Sequence[Entry]) -> bool:
